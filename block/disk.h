@@ -1,0 +1,82 @@
+// A disk image with asynchronous scatter/gather operations.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "io/key_values.h"
+#include "io/result.h"
+#include "main-loop/event_loop.h"
+
+namespace hv {
+
+enum class DiskOp : uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
+
+// One request. The caller keeps it and its buffers (guest RAM, no copy) in place until done() has
+// run; the disk owns it from submit() to done().
+class DiskRequest {
+ public:
+  DiskOp op = DiskOp::kRead;
+  bool may_unmap = false;  // write zeroes may free the range
+  uint64_t offset = 0;     // bytes
+  uint64_t length = 0;     // bytes; the sum of iov for reads and writes
+  std::span<const iovec> iov;
+
+  // `error` 0 or an errno value. The disk's loop; never from inside submit().
+  virtual void done(int error) = 0;
+
+ protected:
+  ~DiskRequest() = default;
+
+ private:
+  friend class Disk;
+};
+
+struct DiskOptions {
+  std::string filename;
+  std::string format;  // "raw"; "" = raw, with a warning-free probe refused (see docs)
+  bool read_only = false;
+  bool snapshot = false;       // writes go to a temporary overlay and vanish
+  bool direct = false;         // O_DIRECT (cache.direct)
+  bool no_flush = false;       // flushes succeed at once (cache.no-flush)
+  bool write_through = false;  // every write is followed by a flush (cache=writethrough)
+  bool use_uring = true;       // aio=io_uring|threads
+  bool discard_unmap = false;  // discard=unmap|ignore
+  bool share_rw = false;       // no exclusive image lock
+};
+
+// Loop thread of the disk unless stated. Short reads and writes are resubmitted inside; a request
+// is done exactly once.
+class Disk {
+ public:
+  virtual ~Disk() = default;
+
+  // Before use, any thread, once: the loop that will submit and complete.
+  virtual void attach(EventLoop& loop) = 0;
+  // Loop thread: completes or waits out everything in flight, then forgets the loop.
+  virtual void detach() = 0;
+
+  virtual void submit(DiskRequest& request) = 0;
+  // Ends a batch: everything submitted so far is on its way to the host.
+  virtual void flush_batch() = 0;
+
+  virtual uint64_t size() const = 0;  // bytes, any thread
+  virtual bool read_only() const = 0;
+  virtual unsigned block_size()
+      const = 0;  // smallest unit of transfer (O_DIRECT alignment), any thread
+  virtual unsigned in_flight() const = 0;
+};
+
+// Opens and locks an image. Fails with one line naming the file: missing, a directory, no
+// permission, locked by another process, size not a multiple of 512. Main thread.
+Result<std::unique_ptr<Disk>> open_disk(const DiskOptions& options);
+
+// -drive and -blockdev keys (file, format, cache, cache.direct, readonly, snapshot, aio, discard,
+// if, id, node-name ...) to options; keys of the drive itself (if, id, index, serial) stay behind.
+Result<DiskOptions> take_disk_options(KeyValues& values);
+
+}  // namespace hv

@@ -1,0 +1,144 @@
+// The architectural state of one hart and what its engine needs next to it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "cpu/cpu_config.h"
+#include "cpu/tlb.h"
+#include "io/guest_clock.h"
+#include "io/guest_memory.h"
+#include "io/mmio_map.h"
+
+namespace hv {
+
+enum class Priv : uint8_t { kUser = 0, kSupervisor = 1, kMachine = 3 };
+
+// Exception codes (privileged specification, mcause table).
+enum class Cause : uint8_t {
+  kFetchMisaligned = 0,
+  kFetchAccess = 1,
+  kIllegalInstruction = 2,
+  kBreakpoint = 3,
+  kLoadMisaligned = 4,
+  kLoadAccess = 5,
+  kStoreMisaligned = 6,
+  kStoreAccess = 7,
+  kEcallUser = 8,
+  kEcallSupervisor = 9,
+  kEcallMachine = 11,
+  kFetchPageFault = 12,
+  kLoadPageFault = 13,
+  kStorePageFault = 15,
+};
+
+// Bits of Hart::requests: why the engine must leave its fast path at the next block boundary.
+enum Request : uint32_t {
+  kReqInterrupt = 1u << 0,  // an interrupt input or enable changed: look at mip & mie
+  kReqTimer = 1u << 1,      // a timer deadline has passed: recompute MTIP and STIP
+  kReqMailbox = 1u << 2,    // functions are queued for this hart
+  kReqPark = 1u << 3,       // stop the world, or this hart stops: leave run()
+};
+
+class Hart;
+class Mmu;
+class VcpuSet;
+
+// Takes the place of M-mode firmware: called for ecall from S-mode (built-in SBI).
+class EnvironmentCalls {
+ public:
+  // pc is still that of the ecall; on return the hart goes on behind it unless the handler has
+  // changed the hart's run state. Hart thread.
+  virtual void supervisor_ecall(Hart& hart) = 0;
+
+ protected:
+  ~EnvironmentCalls() = default;
+};
+
+// CSRs that hold state of their own; the rest are views (cpu/csr.cpp). Reset values per the
+// privileged specification 3.4.
+struct CsrState {
+  uint64_t mstatus = 0;
+  uint64_t medeleg = 0, mideleg = 0;
+  uint64_t mie = 0;
+  uint64_t mtvec = 0, stvec = 0;
+  uint64_t mepc = 0, sepc = 0;
+  uint64_t mcause = 0, scause = 0;
+  uint64_t mtval = 0, stval = 0;
+  uint64_t mscratch = 0, sscratch = 0;
+  uint64_t mcounteren = 0, scounteren = 0;
+  uint64_t menvcfg = 0, senvcfg = 0;
+  uint64_t mcountinhibit = 0;
+  uint64_t satp = 0;
+  uint64_t stimecmp = ~0ull;
+  uint64_t instret_offset = 0, cycle_offset = 0;  // CSR value = Hart::instret + offset
+  std::array<uint8_t, 64> pmpcfg{};
+  std::array<uint64_t, 64> pmpaddr{};
+};
+
+// Owned by one hart thread; only the members marked "any thread" may be touched by others. Plain
+// data on purpose: engines, CSR rows and traps work on it directly.
+class Hart {
+ public:
+  // --- hot: looked at by every block -------------------------------------------------------------
+  // x[0] stays 0; x[kRegSink] takes writes to x0.
+  std::array<uint64_t, 33> x{};
+  uint64_t pc = 0;
+  // Any thread sets bits (fetch_or, release); the hart clears them before it acts.
+  alignas(64) std::atomic<uint32_t> requests{0};
+  // TLB of the current data context (privilege, MPRV, SUM, MXR, satp); Mmu switches it.
+  TlbEntry* data_tlb = nullptr;
+  std::array<uint64_t, 32> f{};  // single-precision values are NaN-boxed
+  uint8_t fflags = 0;            // exact only after fp::collect_flags() (sticky host flags)
+  uint8_t frm = 0;
+  bool fp_enabled = false;  // mstatus.FS != Off, kept by whoever writes mstatus
+  Priv priv = Priv::kMachine;
+  uint64_t instret = 0;  // instructions retired since reset; exact at block boundaries
+
+  // LR/SC: the reservation is the physical address and the value that LR saw.
+  uint64_t reservation_address = ~0ull;
+  uint64_t reservation_value = 0;
+  uint8_t reservation_size = 0;
+
+  // The exception that an operation which returned false has raised.
+  Cause exception_cause{};
+  uint64_t exception_tval = 0;
+
+  // --- cold --------------------------------------------------------------------------------------
+  CsrState csr;
+  unsigned id = 0;
+  const CpuConfig* config = nullptr;
+  GuestMemory* memory = nullptr;
+  const MmioMap* mmio = nullptr;
+  const GuestClock* clock = nullptr;
+  Mmu* mmu = nullptr;
+  EnvironmentCalls* sbi = nullptr;  // nullptr: M-mode firmware runs in the guest
+
+  // Interrupt inputs by mip bit; any thread sets and clears (then kReqInterrupt). STIP and MTIP are
+  // recomputed by the hart from stimecmp / mtimecmp.
+  std::atomic<uint64_t> mip{0};
+  // ACLINT mtimecmp; any thread stores, then kReqTimer.
+  std::atomic<uint64_t> mtimecmp{~0ull};
+
+  bool has(Ext ext) const { return config->extensions.has(ext); }
+
+  // Records an exception; returns false so that operations can `return raise(...)`.
+  bool raise(Cause cause, uint64_t tval) {
+    exception_cause = cause;
+    exception_tval = tval;
+    return false;
+  }
+};
+
+// mstatus fields.
+inline constexpr uint64_t kMstatusSie = 1ull << 1, kMstatusMie = 1ull << 3,
+                          kMstatusSpie = 1ull << 5, kMstatusMpie = 1ull << 7,
+                          kMstatusSpp = 1ull << 8, kMstatusMpp = 3ull << 11,
+                          kMstatusFs = 3ull << 13, kMstatusMprv = 1ull << 17,
+                          kMstatusSum = 1ull << 18, kMstatusMxr = 1ull << 19,
+                          kMstatusTvm = 1ull << 20, kMstatusTw = 1ull << 21,
+                          kMstatusTsr = 1ull << 22, kMstatusUxl = 2ull << 32,
+                          kMstatusSxl = 2ull << 34, kMstatusSd = 1ull << 63;
+
+}  // namespace hv

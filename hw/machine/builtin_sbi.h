@@ -1,0 +1,29 @@
+// The built-in SBI: supervisor calls served natively, with no M-mode code in the guest.
+#pragma once
+
+#include <memory>
+
+#include "cpu/vcpu.h"
+#include "io/char_backend.h"
+#include "io/guest_memory.h"
+#include "io/system_control.h"
+
+namespace hv {
+
+// Extensions BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN and the legacy calls 0-8, per SBI v2.0. Calls
+// arrive on the hart threads, several at once.
+class BuiltinSbi : public EnvironmentCalls {
+ public:
+  // `console` may be nullptr (DBCN writes vanish, reads give nothing); it is written with
+  // CharBackend::write and, when full, waited for without holding anything.
+  // It installs itself on the harts: environment calls and HSM start hook.
+  static std::unique_ptr<BuiltinSbi> create(VcpuSet& harts, GuestMemory& memory,
+                                            CharBackend* console, SystemControl& control);
+  virtual ~BuiltinSbi() = default;
+
+  // What firmware leaves for S-mode: delegation, counters, envcfg, one PMP entry over everything;
+  // then a0 = hart id, a1 = opaque, pc = address, S-mode with paging off (SBI HSM hart_start).
+  static void enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque);
+};
+
+}  // namespace hv

@@ -1,0 +1,89 @@
+// The run state of the machine and the only place that changes it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hw/machine/virt.h"
+#include "io/system_control.h"
+#include "main-loop/event_loop.h"
+
+namespace hv {
+
+// QEMU's names: "prelaunch" (-S, never started), "running", "paused" (stop), "shutdown" (guest has
+// powered off and -no-shutdown keeps the process), "internal-error".
+enum class RunState { kPrelaunch, kRunning, kPaused, kShutdown, kInternalError };
+std::string_view run_state_name(RunState state);
+
+// What QMP turns into events. Called on the main thread after the change.
+class VmObserver {
+ public:
+  virtual void on_stop() {}
+  virtual void on_resume() {}
+  virtual void on_reset(bool by_guest) {}
+  virtual void on_powerdown() {}
+  virtual void on_shutdown(ShutdownCause cause) {}
+
+ protected:
+  ~VmObserver() = default;
+};
+
+// Main thread only, but for SystemControl (any thread: posts to the main loop).
+//
+//   prelaunch --start--> running <--stop/cont--> paused
+//   running --reset--> running (paused stays paused); any --shutdown--> exit, or "shutdown" state
+//
+// Stop the world: harts park at a block boundary, then devices quiesce, then the caller acts;
+// resuming is the reverse.
+class Vm final : public SystemControl {
+ public:
+  struct Options {
+    bool start_paused = false;  // -S
+    bool no_reboot = false;     // -no-reboot: a reset is a shutdown with status 0
+    bool no_shutdown = false;   // -no-shutdown
+  };
+  Vm(EventLoop& main_loop, Options options);
+  ~Vm();
+
+  void set_machine(std::unique_ptr<VirtMachine> machine);
+  VirtMachine& machine() { return *machine_; }
+  void add_observer(VmObserver& observer);
+  void remove_observer(VmObserver& observer);
+
+  // First start: resets and runs, or stays in prelaunch with -S.
+  Result<> launch();
+  RunState state() const { return state_; }
+  // What the caller of "cont" in shutdown state may still do follows QEMU: needs a reset first.
+  void stop();
+  Result<> cont();
+  Result<> system_reset();
+  // Tells the guest to power off (ACPI/GPIO key where there is one; none on this board yet: the
+  // event is emitted as QEMU's virt does without GED).
+  void system_powerdown();
+  void quit(ShutdownCause cause, int exit_status);
+
+  // Set once the process should end; main() leaves its loop.
+  std::optional<int> exit_status() const { return exit_status_; }
+  void set_on_exit(std::function<void()> on_exit) { on_exit_ = std::move(on_exit); }
+
+  // SystemControl. Any thread.
+  void request_shutdown(ShutdownCause cause, int exit_status) override;
+  void request_reset(bool by_guest) override;
+
+ private:
+  void shut_down(ShutdownCause cause, int exit_status);
+  void reset_now(bool by_guest);
+
+  EventLoop& main_loop_;
+  Options options_;
+  std::unique_ptr<VirtMachine> machine_;
+  std::vector<VmObserver*> observers_;
+  RunState state_ = RunState::kPrelaunch;
+  std::optional<int> exit_status_;
+  std::function<void()> on_exit_;
+};
+
+}  // namespace hv

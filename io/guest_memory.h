@@ -1,0 +1,71 @@
+// Guest RAM and the ways to touch it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "io/result.h"
+
+namespace hv {
+
+#if defined(__SANITIZE_THREAD__)
+#define HV_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HV_THREAD_SANITIZER 1
+#endif
+#endif
+
+// Copies between host memory and guest RAM. The guest may race with us on its own RAM at will, so
+// these do it in relaxed atomic pieces where the sanitizer watches; a plain memcpy otherwise.
+void copy_from_guest(void* to, const void* guest, size_t size);
+void copy_to_guest(void* guest, const void* from, size_t size);
+
+// One block of RAM, anonymous memory of the host, zero at start.
+//
+// Thread-safe: the mapping never moves. Harts reach it through their TLBs; devices through host()
+// and read()/write(), which is the only way for device DMA, so DMA never reaches a register window.
+class GuestMemory {
+ public:
+  static constexpr uint64_t kPageSize = 4096;
+
+  // `size` a multiple of kPageSize.
+  static Result<std::unique_ptr<GuestMemory>> create(uint64_t base, uint64_t size);
+  ~GuestMemory();
+  GuestMemory(const GuestMemory&) = delete;
+  GuestMemory& operator=(const GuestMemory&) = delete;
+
+  uint64_t base() const { return base_; }
+  uint64_t size() const { return size_; }
+  uint8_t* data() const { return host_; }
+
+  // The whole range lies in RAM; safe against wrap-around.
+  bool contains(uint64_t address, uint64_t length) const {
+    const uint64_t offset = address - base_;
+    return offset <= size_ && length <= size_ - offset;
+  }
+
+  // Host pointer to [address, address+length), nullptr when any of it is outside RAM.
+  uint8_t* host(uint64_t address, uint64_t length) const {
+    return contains(address, length) ? host_ + (address - base_) : nullptr;
+  }
+
+  // Device DMA and loaders; false (and nothing copied) when any of the range is outside RAM.
+  bool read(uint64_t address, void* to, size_t length) const;
+  bool write(uint64_t address, const void* from, size_t length) const;
+
+  // Returns all pages to zero (machine reset that reloads images). No hart or device may run.
+  void clear();
+
+ private:
+  GuestMemory(uint64_t base, uint64_t size, uint8_t* host)
+      : base_(base), size_(size), host_(host) {}
+
+  uint64_t base_;
+  uint64_t size_;
+  uint8_t* host_;
+};
+
+}  // namespace hv
