@@ -3,7 +3,16 @@
 
 namespace hv {
 
-enum class ShutdownCause { kGuestShutdown, kGuestPanic, kHostQuit, kHostSignal, kHostUi };
+// kGuestReset and kHostReset: a reset that -no-reboot turned into the end.
+enum class ShutdownCause {
+  kGuestShutdown,
+  kGuestReset,
+  kGuestPanic,
+  kHostQuit,
+  kHostReset,
+  kHostSignal,
+  kHostUi
+};
 
 // Any thread, never blocks: the request is posted to the main thread, which owns the run state. The
 // calling hart goes on until it is stopped; callers that must not execute further (SBI SRST) halt

@@ -1,6 +1,7 @@
 // Character back ends: -chardev and the values of -serial.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,8 +12,9 @@
 
 namespace hv {
 
-// What the escape key (C-a) of a terminal asks for; called on the chardev's loop.
+// What the escape key of a terminal asks for; called on the chardev's loop.
 struct CharEscapes {
+  uint8_t key = 0x01;          // C-a; -echr chooses another
   std::function<void()> quit;  // C-a x
 };
 
