@@ -11,13 +11,17 @@ inline constexpr uint8_t kRegSink = 32;
 // 16 bytes, filled by decode once per code page.
 //
 // Operand conventions, by format:
-//   rd        destination; x0 as an integer destination becomes kRegSink
+//   rd        destination; x0 as an integer destination becomes kRegSink (not for f registers)
 //   rs1, rs2  sources
-//   imm       sign-extended immediate; shift amount; CSR number; for R4 (fused multiply-add)
-//             and all F/D operations: (rs3 << 8 | rm); for A operations: aq << 1 | rl
+//   imm       sign-extended immediate; shift amount; CSR number; lui and auipc: the value to add or
+//             load (low 12 bits 0); for R4 (fused multiply-add) and all F/D operations but loads
+//             and stores: (rs3 << 8 | rm), rm 7 = dynamic, 5 and 6 never (decoded as illegal); for
+//             A operations: aq << 1 | rl
 //   branches  rd holds the instruction's length (2 or 4); imm the offset
-//   jal       rs2 holds the length; jalr too
-//   csr*i     rs1 holds the zimm
+//   jal       rs2 holds the length, imm the offset; jalr: rs2 the length, imm the displacement
+//   csr*i     rs1 holds the zimm; the instruction word of csr*: csr_instruction() in cpu/decode.h
+//   fence*, cbo.*, ecall, ebreak, mret, sret, wfi, sfence.*, sinval.vma, kIllegal
+//             imm holds the instruction's bits (zero-extended if 16)
 //   length    of every other instruction: the next op's pc_halfwords (the block's end for the last)
 struct DecodedOp {
   // The engine's own: label address or function. Set when the block is built.
