@@ -1,0 +1,114 @@
+// What every virtio transport shows the driver: status, features, queue set-up and interrupts.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "hw/virtio/virtio_device.h"
+#include "io/event_notifier.h"
+#include "io/irq_line.h"
+#include "io/thread_safety.h"
+
+namespace hv {
+
+// Device status bits (virtio 1.2, section 2.1).
+enum VirtioStatus : uint8_t {
+  kVirtioAcknowledge = 1,
+  kVirtioDriver = 2,
+  kVirtioDriverOk = 4,
+  kVirtioFeaturesOk = 8,
+  kVirtioNeedsReset = 64,
+  kVirtioFailed = 128,
+};
+
+// Interrupt status bits (section 4.2.2).
+enum VirtioInterrupt : uint8_t { kVirtioQueueInterrupt = 1, kVirtioConfigInterrupt = 2 };
+
+// The registers behind a transport, and the one place where harts and the device's loop meet.
+//
+// Registers are guarded by one mutex, held shortly and never over host I/O. They say what the
+// driver wants; sync() on the loop brings the device there. Each reset begins a new life with a
+// number of its own; registers and harts move to it at once, the loop when nothing of the old life
+// is in flight:
+//
+//   hart: status <- 0       life 7 -> 8, registers cleared, loop told
+//   loop: sync()            holds the device, waits for what is in flight, stops it
+//   hart: status <- ...     sets up life 8 meanwhile; starts when the loop gets there
+//
+// Until the loop has stopped the old life, status reads as DEVICE_NEEDS_RESET alone: not 0, so a
+// driver that waits for the end of the reset (section 2.4.2) waits; and a driver that does not wait
+// (Linux over MMIO) can still read-modify-write it, for the bit is the device's and not stored.
+class VirtioControl final : private VirtioHost {
+ public:
+  enum class Ring { kDesc, kDriver, kDevice };
+
+  // Main thread. The destructor ends what runs, with harts stopped.
+  VirtioControl(std::unique_ptr<VirtioDevice> device, IrqLine line);
+  ~VirtioControl();
+
+  VirtioDevice& device() { return *device_; }
+
+  // Registers. Hart threads.
+  uint8_t status() HV_EXCLUDES(mutex_);
+  void write_status(uint8_t value) HV_EXCLUDES(mutex_);
+  uint32_t device_features(uint32_t select) const;
+  void write_driver_features(uint32_t select, uint32_t value) HV_EXCLUDES(mutex_);
+  uint16_t queue_max_size(uint32_t queue) const;  // 0: no such queue
+  void write_queue_size(uint32_t queue, uint32_t size) HV_EXCLUDES(mutex_);
+  void write_queue_address(uint32_t queue, Ring ring, bool high_half, uint32_t value)
+      HV_EXCLUDES(mutex_);
+  bool queue_ready(uint32_t queue) HV_EXCLUDES(mutex_);
+  void write_queue_ready(uint32_t queue, bool ready) HV_EXCLUDES(mutex_);
+  void notify(uint32_t queue);  // for stores that no doorbell took
+  uint8_t interrupt_status() HV_EXCLUDES(mutex_);
+  void acknowledge(uint8_t bits) HV_EXCLUDES(mutex_);
+  void read_config(uint32_t offset, std::span<uint8_t> to) HV_EXCLUDES(mutex_);
+  void write_config(uint32_t offset, std::span<const uint8_t> from) HV_EXCLUDES(mutex_);
+
+  // Device life cycle (hw/device.h), main thread, harts stopped. They wait for the loop.
+  void reset() HV_EXCLUDES(mutex_);
+  void quiesce() HV_EXCLUDES(mutex_);
+  void resume() HV_EXCLUDES(mutex_);
+
+ private:
+  struct Queue {
+    VirtQueueSetup setup;
+    bool in_use = false;  // the loop runs it in the current life
+  };
+
+  void queue_interrupt(unsigned queue) override HV_EXCLUDES(mutex_);
+  void needs_reset() override HV_EXCLUDES(mutex_);
+  void idle() override;
+  void interrupt(uint8_t bit) HV_EXCLUDES(mutex_);
+
+  bool draining_locked() const HV_REQUIRES(mutex_) {
+    return loop_life_ != 0 && loop_life_ != life_;
+  }
+  void clear_locked() HV_REQUIRES(mutex_);
+  // True if the queue exists and its set-up may change.
+  bool may_set_up_locked(uint32_t queue, const char* what) HV_REQUIRES(mutex_);
+  void sync() HV_EXCLUDES(mutex_);
+  // Runs the loop, or waits for its thread, until `done` holds.
+  template <class Done>
+  void wait(Done done) HV_EXCLUDES(mutex_);
+
+  std::unique_ptr<VirtioDevice> device_;
+  const IrqLine line_;
+  EventNotifier changed_;  // the registers want something of the loop
+
+  Mutex mutex_;
+  std::condition_variable_any loop_moved_;
+  uint8_t status_ HV_GUARDED_BY(mutex_) = 0;
+  uint8_t interrupts_ HV_GUARDED_BY(mutex_) = 0;
+  uint64_t driver_features_ HV_GUARDED_BY(mutex_) = 0;
+  std::vector<Queue> queues_ HV_GUARDED_BY(mutex_);
+  uint64_t life_ HV_GUARDED_BY(mutex_) = 1;
+  uint64_t loop_life_ HV_GUARDED_BY(mutex_) = 0;  // what the loop runs; 0: stopped
+  bool pause_wanted_ HV_GUARDED_BY(mutex_) = false;
+  bool quiet_ HV_GUARDED_BY(mutex_) = false;  // the loop has paused
+};
+
+}  // namespace hv
