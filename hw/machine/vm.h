@@ -1,10 +1,12 @@
 // The run state of the machine and the only place that changes it.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "hw/machine/virt.h"
@@ -34,7 +36,8 @@ class VmObserver {
 // Main thread only, but for SystemControl (any thread: posts to the main loop).
 //
 //   prelaunch --start--> running <--stop/cont--> paused
-//   running --reset--> running (paused stays paused); any --shutdown--> exit, or "shutdown" state
+//   running --reset--> running; paused or shutdown --reset--> prelaunch, as in QEMU
+//   any --shutdown--> exit, or with -no-shutdown "shutdown" (quit and signals always exit)
 //
 // Stop the world: harts park at a block boundary, then devices quiesce, then the caller acts;
 // resuming is the reverse.
@@ -53,11 +56,11 @@ class Vm final : public SystemControl {
   void add_observer(VmObserver& observer);
   void remove_observer(VmObserver& observer);
 
-  // First start: resets and runs, or stays in prelaunch with -S.
+  // First start: resets and runs, or stays in prelaunch with -S. Fails as VirtMachine::reset().
   Result<> launch();
   RunState state() const { return state_; }
-  // What the caller of "cont" in shutdown state may still do follows QEMU: needs a reset first.
-  void stop();
+  void stop();  // no effect unless running
+  // Fails in the states "shutdown" and "internal-error", which only a reset leaves.
   Result<> cont();
   Result<> system_reset();
   // Tells the guest to power off (ACPI/GPIO key where there is one; none on this board yet: the
@@ -69,19 +72,26 @@ class Vm final : public SystemControl {
   std::optional<int> exit_status() const { return exit_status_; }
   void set_on_exit(std::function<void()> on_exit) { on_exit_ = std::move(on_exit); }
 
-  // SystemControl. Any thread.
+  // SystemControl. Any thread; the Vm outlives what it posts to the main loop.
   void request_shutdown(ShutdownCause cause, int exit_status) override;
   void request_reset(bool by_guest) override;
 
  private:
+  void run();
   void shut_down(ShutdownCause cause, int exit_status);
-  void reset_now(bool by_guest);
+  Result<> reset_now(bool by_guest);
+  // The machine cannot go on; a reset may cure it.
+  void fail_machine(const Error& error);
+  template <class... Args>
+  void notify(void (VmObserver::*event)(Args...), std::type_identity_t<Args>... args);
 
   EventLoop& main_loop_;
   Options options_;
   std::unique_ptr<VirtMachine> machine_;
   std::vector<VmObserver*> observers_;
   RunState state_ = RunState::kPrelaunch;
+  // Merges the requests of several harts; any thread.
+  std::atomic<bool> reset_requested_{false};
   std::optional<int> exit_status_;
   std::function<void()> on_exit_;
 };
