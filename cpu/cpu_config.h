@@ -15,7 +15,6 @@ namespace hv {
 enum class Ext : uint8_t {
 #define EXTENSION(id, name, on, help) id,
 #include "cpu/isa/extensions.inc"
-#undef EXTENSION
   kCount
 };
 

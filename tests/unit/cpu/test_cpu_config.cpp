@@ -1,0 +1,86 @@
+#include <catch2/catch.hpp>
+
+#include "cpu/cpu_config.h"
+
+using namespace hv;
+using Catch::Matchers::Contains;
+
+namespace {
+std::string error_of(std::string_view text) {
+  const auto config = CpuConfig::parse(text);
+  return config ? "" : config.error().message;
+}
+}  // namespace
+
+// QEMU 10.0's device tree for -cpu rv64 without what this emulator lacks (h, zicbop, zawrs, zfa,
+// zbc and, informational, zihpm, sh*, sscounterenw, svvptc), with svinval and svpbmt on.
+TEST_CASE("isa_string of rv64 is QEMU's") {
+  const auto config = CpuConfig::parse("rv64");
+  REQUIRE(config);
+  CHECK(config->isa_string() ==
+        "rv64imafdc_zic64b_zicbom_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_zicntr_zicsr_zifencei_"
+        "zihintntl_zihintpause_zmmul_za64rs_zaamo_zalrsc_zca_zcd_zba_zbb_zbs_ssccptr_sstc_sstvala_"
+        "sstvecd_ssu64xl_svadu_svinval_svpbmt");
+  CHECK(config->isa_extensions().front() == "i");
+  CHECK(config->isa_extensions().at(6) == "zic64b");
+  CHECK(config->mmu_type() == "riscv,sv57");
+  CHECK(config->misa() == 0x800000000014112d);
+}
+
+TEST_CASE("extensions switch off and take their implied names along") {
+  const auto config =
+      CpuConfig::parse("rv64,a=off,d=off,f=off,m=off,zba=off,zicbom=off,zicboz=off");
+  REQUIRE(config);
+  CHECK(config->isa_string() ==
+        "rv64ic_ziccif_zicclsm_zicntr_zicsr_zifencei_zihintntl_zihintpause_zca_zbb_zbs_ssccptr_"
+        "sstc_sstvala_sstvecd_ssu64xl_svadu_svinval_svpbmt");
+  CHECK_FALSE(config->extensions.has(Ext::kZba));
+  CHECK(config->misa() == 0x8000000000140104);
+}
+
+TEST_CASE("paging switches mean what they mean to QEMU") {
+  const auto sv = [](std::string_view text) {
+    const auto config = CpuConfig::parse(text);
+    REQUIRE(config);
+    return config->max_sv;
+  };
+  CHECK(sv("rv64,sv48=on") == 48);
+  CHECK(sv("rv64,sv57=off") == 48);
+  CHECK(sv("rv64,sv48=off") == 39);
+  CHECK(sv("rv64,sv57=off,sv48=off") == 39);
+  CHECK(sv("rv64,sv39=off") == 0);
+  CHECK(sv("rv64,sv39=on,sv48=on") == 48);
+  CHECK(sv("rv64,mmu=off") == 0);
+  CHECK_THAT(error_of("rv64,sv48=off,sv57=on"), Contains("sv57 includes sv48"));
+}
+
+TEST_CASE("without paging the paging extensions go, or are refused when asked for") {
+  const auto config = CpuConfig::parse("rv64,mmu=off,pmp=off");
+  REQUIRE(config);
+  CHECK(config->mmu_type() == "riscv,none");
+  CHECK(config->pmp_regions == 0);
+  CHECK_FALSE(config->extensions.has(Ext::kSvadu));
+  CHECK_THAT(error_of("rv64,mmu=off,svpbmt=on"), Contains("svpbmt=on needs paging"));
+}
+
+TEST_CASE("errors name the property and what would be right") {
+  CHECK_THAT(error_of("sifive-u54"), Contains("'sifive-u54'") && Contains("rv64 or max"));
+  CHECK_THAT(error_of("rv64,f=off"), Contains("d needs f"));
+  CHECK_THAT(error_of("rv64,zicsr=off"), Contains("f needs zicsr"));
+  CHECK_THAT(error_of("rv64,zba=maybe"), Contains("zba=maybe"));
+  CHECK_THAT(error_of("rv64,zzz=on"), Contains("zzz"));
+  CHECK_THAT(error_of("rv64,v=on"), Contains("v=on") && Contains("not implemented"));
+  CHECK(CpuConfig::parse("rv64,v=off,h=off"));
+}
+
+TEST_CASE("identity registers take numbers") {
+  const auto config = CpuConfig::parse("max,mvendorid=0x489,marchid=7,mimpid=1");
+  REQUIRE(config);
+  CHECK(config->vendor_id == 0x489);
+  CHECK(config->arch_id == 7);
+  CHECK(config->imp_id == 1);
+}
+
+TEST_CASE("cpu_help lists every extension") {
+  CHECK_THAT(cpu_help(), Contains("zicboz") && Contains("sv57") && Contains("max"));
+}
