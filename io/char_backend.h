@@ -16,6 +16,8 @@ class CharFrontend {
   virtual void receive(std::span<const uint8_t> bytes) = 0;
   // A serial line BREAK (C-a b).
   virtual void receive_break() {}
+  // There is room again after a write() that took less than it was given.
+  virtual void output_ready() {}
   virtual void opened() {}  // a peer has connected
   virtual void closed() {}  // the peer is gone
 

@@ -31,6 +31,8 @@ class IrqLine {
     set(true);
     set(false);
   }
+  // For the device tree's "interrupts".
+  unsigned number() const { return number_; }
 
  private:
   IrqSink* sink_ = nullptr;
