@@ -1,0 +1,64 @@
+"""Debian's kernel boots, powers off and reboots, on several hart counts and firmwares."""
+
+import unittest
+
+from guest import GUEST, Machine, linux
+
+
+class Boot(unittest.TestCase):
+    def boots_and_powers_off(self, smp, bios=None):
+        with Machine(*linux(smp=smp, bios=bios)) as machine:
+            match = machine.expect(r"GUEST-READY nproc=(\d+)", 240)
+            self.assertEqual(int(match.group(1)), smp)
+            self.assertEqual(machine.wait(), 0)
+            machine.healthy()
+
+    def test_one_hart_reaches_user_space_and_powers_off(self):
+        self.boots_and_powers_off(1)
+
+    def test_two_harts_reach_user_space_and_power_off(self):
+        self.boots_and_powers_off(2)
+
+    def test_four_harts_reach_user_space_and_power_off(self):
+        self.boots_and_powers_off(4)
+
+    def test_eight_harts_reach_user_space_and_power_off(self):
+        self.boots_and_powers_off(8)
+
+    def test_opensbi_dynamic_boots_two_harts(self):
+        self.boots_and_powers_off(2, GUEST / "fw_dynamic.bin")
+
+    def test_opensbi_jump_elf_boots_two_harts(self):
+        self.boots_and_powers_off(2, GUEST / "fw_jump.elf")
+
+    def test_reboot_starts_the_machine_anew(self):
+        with Machine(*linux(smp=2, then="reboot")) as machine:
+            for _ in range(3):
+                machine.expect(r"GUEST-READY nproc=2", 240)
+            machine.healthy()
+
+    def test_reboot_with_opensbi_starts_the_machine_anew(self):
+        with Machine(*linux(smp=2, then="reboot", bios=GUEST / "fw_dynamic.bin")) as machine:
+            machine.expect(r"GUEST-READY nproc=2", 240)
+            machine.expect(r"GUEST-READY nproc=2", 240)
+            machine.healthy()
+
+    def test_no_reboot_turns_a_reboot_into_an_exit(self):
+        with Machine(*linux("-no-reboot", smp=1, then="reboot")) as machine:
+            machine.expect(r"GUEST-READY", 240)
+            self.assertEqual(machine.wait(), 0)
+
+    def test_shell_runs_commands_on_four_harts(self):
+        with Machine(*linux(smp=4, then="shell")) as machine:
+            machine.expect(r"guest# ", 240)
+            self.assertEqual(machine.run("nproc").strip(), "4")
+            for hart in range(4):
+                product = machine.run(f"taskset {1 << hart:x} sh -c 'echo $((1778033703 * 2654435769))'")
+                self.assertEqual(int(product), 1778033703 * 2654435769)
+            machine.send("poweroff -f\n")
+            self.assertEqual(machine.wait(), 0)
+            machine.healthy()
+
+
+if __name__ == "__main__":
+    unittest.main()
