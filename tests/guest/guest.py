@@ -94,6 +94,12 @@ class Machine:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
+    def shell(self, seconds=240):
+        """Waits for the demo guest's shell and silences its echo and prompt, for run()."""
+        self.expect("guest# ", seconds)
+        self.send("stty -echo; PS1=; echo shell''-ready\n")
+        self.expect("shell-ready\r\n")
+
     def run(self, command, seconds=120):
         """Runs a shell command in the guest; its output as text. Fails when its status is not 0."""
         self.send(command + "; echo guest-status''=$?\n")
@@ -102,7 +108,7 @@ class Machine:
         output = self.console[start : match.start()].decode(errors="replace").replace("\r", "")
         if match.group(1) != b"0":
             raise GuestError(f"{command}: status {match.group(1).decode()}:\n{output}")
-        return output.split("\n", 1)[-1]
+        return output
 
     def wait(self, seconds=60):
         """Waits for the process to end; its exit status."""

@@ -28,8 +28,8 @@ class Boot(unittest.TestCase):
     def test_opensbi_dynamic_boots_two_harts(self):
         self.boots_and_powers_off(2, GUEST / "fw_dynamic.bin")
 
-    def test_opensbi_jump_elf_boots_two_harts(self):
-        self.boots_and_powers_off(2, GUEST / "fw_jump.elf")
+    def test_opensbi_jump_boots_two_harts(self):
+        self.boots_and_powers_off(2, GUEST / "fw_jump.bin")
 
     def test_reboot_starts_the_machine_anew(self):
         with Machine(*linux(smp=2, then="reboot")) as machine:
@@ -50,7 +50,7 @@ class Boot(unittest.TestCase):
 
     def test_shell_runs_commands_on_four_harts(self):
         with Machine(*linux(smp=4, then="shell")) as machine:
-            machine.expect(r"guest# ", 240)
+            machine.shell()
             self.assertEqual(machine.run("nproc").strip(), "4")
             for hart in range(4):
                 product = machine.run(f"taskset {1 << hart:x} sh -c 'echo $((1778033703 * 2654435769))'")

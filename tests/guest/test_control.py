@@ -12,13 +12,18 @@ class Control(unittest.TestCase):
         self.addCleanup(holder.cleanup)
         self.socket = pathlib.Path(holder.name) / "qmp"
 
+    def qmp(self):
+        client = Qmp(self.socket)
+        self.addCleanup(client.close)
+        return client
+
     def machine(self, *more, **options):
         return Machine(*linux("-qmp", f"unix:{self.socket},server=on,wait=off", *more, **options))
 
     def test_stop_holds_the_guest_and_cont_lets_it_go_on(self):
         with self.machine(smp=2, then="shell") as machine:
-            qmp = Qmp(self.socket)
-            machine.expect("guest# ", 240)
+            qmp = self.qmp()
+            machine.shell()
             qmp.command("stop")
             self.assertEqual(qmp.command("query-status")["status"], "paused")
             machine.send("echo alive-$((40 + 2))\n")
@@ -32,8 +37,8 @@ class Control(unittest.TestCase):
 
     def test_system_reset_boots_again(self):
         with self.machine(smp=2, then="shell") as machine:
-            qmp = Qmp(self.socket)
-            machine.expect("guest# ", 240)
+            qmp = self.qmp()
+            machine.shell()
             qmp.command("system_reset")
             self.assertFalse(qmp.wait_event("RESET")["data"]["guest"])
             machine.expect("GUEST-READY nproc=2", 240)
@@ -41,7 +46,7 @@ class Control(unittest.TestCase):
 
     def test_stop_and_cont_and_reset_in_the_middle_of_boot(self):
         with self.machine(smp=4, then="poweroff") as machine:
-            qmp = Qmp(self.socket)
+            qmp = self.qmp()
             for _ in range(50):
                 qmp.command("stop")
                 qmp.command("cont")
@@ -56,7 +61,7 @@ class Control(unittest.TestCase):
 
     def test_start_paused_waits_for_cont(self):
         with self.machine("-S", smp=1) as machine:
-            qmp = Qmp(self.socket)
+            qmp = self.qmp()
             self.assertEqual(qmp.command("query-status")["status"], "prelaunch")
             qmp.command("cont")
             machine.expect("GUEST-READY", 240)
@@ -64,7 +69,7 @@ class Control(unittest.TestCase):
 
     def test_query_cpus_fast_names_a_host_thread_for_each_hart(self):
         with self.machine(smp=4, then="shell") as machine:
-            qmp = Qmp(self.socket)
+            qmp = self.qmp()
             harts = qmp.command("query-cpus-fast")
             self.assertEqual([hart["cpu-index"] for hart in harts], [0, 1, 2, 3])
             for hart in harts:
@@ -77,7 +82,7 @@ class Control(unittest.TestCase):
 
     def test_escape_keys_reach_the_guest_or_end_the_machine(self):
         with Machine(*linux(smp=1, then="shell")) as machine:
-            machine.expect("guest# ", 240)
+            machine.shell()
             machine.send("\x01h")
             machine.expect("C-a x")
             machine.send("\x01x")
