@@ -45,12 +45,15 @@ class Hart;
 class Mmu;
 class VcpuSet;
 
+enum class SysResult;  // cpu/system_ops.h
+
 // Takes the place of M-mode firmware: called for ecall from S-mode (built-in SBI).
 class EnvironmentCalls {
  public:
-  // pc is still that of the ecall; on return the hart goes on behind it unless the handler has
-  // changed the hart's run state. Hart thread.
-  virtual void supervisor_ecall(Hart& hart) = 0;
+  // pc is that of the ecall. What exec_ecall() returns: kNext and kWait go on (or sleep, then go
+  // on) 4 bytes behind hart.pc, kRedirect at hart.pc (the ecall again if it was left alone),
+  // kException takes the exception recorded in the hart at the ecall. Hart thread.
+  virtual SysResult supervisor_ecall(Hart& hart) = 0;
 
  protected:
   ~EnvironmentCalls() = default;
@@ -71,6 +74,8 @@ struct CsrState {
   uint64_t menvcfg = 0, senvcfg = 0;
   uint64_t mcountinhibit = 0;
   uint64_t satp = 0;
+  // STIP is (now >= stimecmp) with Sstc switched on in menvcfg, and always where Hart::sbi is set:
+  // the built-in SBI's set_timer writes it whether the guest has Sstc or not.
   uint64_t stimecmp = ~0ull;
   uint64_t instret_offset = 0, cycle_offset = 0;  // CSR value = Hart::instret + offset
   std::array<uint8_t, 64> pmpcfg{};

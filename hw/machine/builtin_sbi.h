@@ -1,7 +1,10 @@
 // The built-in SBI: supervisor calls served natively, with no M-mode code in the guest.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 
 #include "cpu/vcpu.h"
 #include "io/char_backend.h"
@@ -20,6 +23,11 @@ class BuiltinSbi : public EnvironmentCalls {
   static std::unique_ptr<BuiltinSbi> create(VcpuSet& harts, GuestMemory& memory,
                                             CharBackend* console, SystemControl& control);
   virtual ~BuiltinSbi() = default;
+
+  // Where DBCN read and the legacy getchar take bytes from: fills the span without waiting, returns
+  // how many (Uart16550::take_input of the console's port). Before harts start; hart threads call.
+  using ConsoleInput = std::function<size_t(std::span<uint8_t> bytes)>;
+  virtual void set_console_input(ConsoleInput input) = 0;
 
   // What firmware leaves for S-mode: delegation, counters, envcfg, one PMP entry over everything;
   // then a0 = hart id, a1 = opaque, pc = address, S-mode with paging off (SBI HSM hart_start).
