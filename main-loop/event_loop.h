@@ -15,9 +15,6 @@ typedef struct _GMainContext GMainContext;
 
 namespace hv {
 
-class EventLoop;
-class LoopBackend;
-
 // A completion of an io_uring operation. The owner keeps it alive and in place until complete()
 // has run; the loop never touches it again afterwards.
 class UringOp {
@@ -30,12 +27,17 @@ class UringOp {
 };
 
 // Readiness of a descriptor, RAII. Created and destroyed on the loop's thread, also from inside its
-// own callback.
+// own callback; destroyed before the descriptor is closed.
+//
+// Level-triggered, as poll(2): the callback runs again as long as the descriptor is ready. With
+// EPOLLET in its events it is edge-triggered: the callback must read or write until EAGAIN. Edges
+// are cheaper on io_uring (multishot poll, nothing to re-arm). A descriptor that cannot be polled
+// (a regular file) counts as always ready.
 class FdWatch {
  public:
   virtual ~FdWatch() = default;
-  // Bits of EPOLLIN and EPOLLOUT; 0 suspends the watch. EPOLLERR and EPOLLHUP are always reported
-  // while not suspended.
+  // Bits of EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP and EPOLLET; 0 suspends the watch. EPOLLERR and
+  // EPOLLHUP are always reported while not suspended.
   virtual void set_events(uint32_t events) = 0;
 };
 
@@ -58,13 +60,19 @@ class BottomHalf {
 };
 
 // Looks for work without a syscall while the loop polls busily, e.g. at a queue's avail index.
+//
+// One window of busy polling, all on the loop thread:
+//   poll_begin(), poll() again and again, poll_end(), [poll() if poll_end() said true], sleep.
+// No callback of the loop runs between poll_begin() and poll_end(), other than from poll().
 class PollHandler {
  public:
-  // True if it found and did work. Loop thread.
+  // True if it found and did work.
   virtual bool poll() = 0;
-  // The loop is about to sleep / has stopped sleeping: guest notifications must be on / may be off.
-  // poll_end() returns true if work arrived while notifications were being switched on.
+  // Polling starts: the guest need not notify from here on.
   virtual void poll_begin() = 0;
+  // Polling is over and the loop may sleep: switch the guest's notifications on again, then look
+  // once more at the queue. True if work arrived in between, which the guest did not notify: the
+  // loop calls poll() and does not sleep.
   virtual bool poll_end() = 0;
 
  protected:
@@ -79,7 +87,25 @@ enum class WaitKind { kAuto, kUring, kEpoll };
 // Every method is for the loop's own thread (asserted) unless its comment says "any thread".
 // Wait primitive: one io_uring for readiness (multishot poll), operations, timeouts and the
 // wake-up, or epoll where io_uring is missing (WaitKind::kAuto chooses at run time).
-// Callbacks may create and destroy watches, timers and bottom halves, their own included.
+// Callbacks may create and destroy watches, timers and bottom halves, their own included, and may
+// call run_once().
+//
+// The loop's thread is the one that created it until another one calls run(), run_once() or
+// adopt(). Watches, timers, bottom halves and attached notifiers go before their loop.
+//
+// Wake-up protocol. set notifiers go on a lock-free list Q; the loop sleeps in the kernel only
+// while S is true and E is the wake-up eventfd. All four marked steps are sequentially consistent.
+//
+//   setter:  (1) push on Q             loop:  (3) S = true
+//            (2) if (S)                       (4) if (Q is empty)
+//                  S = false; write E               sleep until E or another event
+//                                                 S = false; take all of Q
+//
+// No wake-up is lost: if the loop sleeps on, (4) found Q without the setter's node, so (4) comes
+// before (1) in the total order; (3) precedes (4) and (1) precedes (2), hence (2) comes after (3)
+// and reads true, or false because another setter has taken S down and is writing E. E is
+// edge-triggered and never read, so each write ends one sleep at most, and a late write costs one
+// empty round. While the loop is awake or polls busily S is false and set() makes no syscall.
 class EventLoop final : public EventNotifier::Target {
  public:
   static Result<std::unique_ptr<EventLoop>> create(std::string name,
@@ -88,10 +114,11 @@ class EventLoop final : public EventNotifier::Target {
 
   // Any thread. Queues fn; it never runs inline. Functions posted by one thread run in its order.
   void post(std::function<void()> fn);
-  // Any other thread: posts fn and waits until it has run.
+  // Posts fn and waits until it has run; runs it at once when called on the loop's thread. Another
+  // thread must be running the loop.
   void run_on_loop(const std::function<void()>& fn);
   // EventNotifier::Target. Any thread.
-  void enqueue(EventNotifier& notifier) override;
+  void enqueue(EventNotifier::Slot& slot) override;
 
   // The callback runs after each set(), test_and_clear() already done.
   void attach(EventNotifier& notifier, std::function<void()> callback);
@@ -106,7 +133,8 @@ class EventLoop final : public EventNotifier::Target {
   void remove_poll_handler(PollHandler& handler);
   // Upper bound of busy polling before a sleep, in ns; 0 never polls. The window in use adapts
   // between 0 and this (halves when polling finds nothing in time, doubles when it would have
-  // paid).
+  // paid). 0 at first; an IoThread begins with IoThread::kPollMaxNs. Nothing is polled without a
+  // PollHandler.
   void set_poll_max_ns(int64_t ns);
 
   // True when the loop waits on io_uring and so takes operations.
@@ -119,7 +147,8 @@ class EventLoop final : public EventNotifier::Target {
 
   // Runs until quit(). The calling thread becomes the loop's thread.
   void run();
-  // Any thread: run() returns after the current round.
+  // Any thread: run() returns after the current round; called before run(), the next run() returns
+  // at once.
   void quit();
   // One round: waits for an event (at most `timeout_ns`, -1 for ever) and dispatches. True if
   // anything ran.
@@ -129,13 +158,14 @@ class EventLoop final : public EventNotifier::Target {
   // Iterated by the loop together with its own sources. Loop thread; created on first use.
   GMainContext* glib_context();
 
+  // The calling thread becomes the loop's thread; no other thread runs it any more.
+  void adopt();
   bool is_here() const;  // any thread
   void assert_here() const;
   const std::string& name() const { return name_; }
 
  private:
-  friend class LoopBackend;
-  EventLoop(std::string name);
+  explicit EventLoop(std::string name);
   struct Impl;
   std::unique_ptr<Impl> impl_;
   std::string name_;

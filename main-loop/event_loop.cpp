@@ -1,0 +1,254 @@
+// Rounds of the loop: wait, poll, dispatch.
+#include "main-loop/event_loop.h"
+
+#include <algorithm>
+#include <cassert>
+#include <ctime>
+#include <latch>
+
+#include "main-loop/event_loop_impl.h"
+
+namespace hv {
+namespace {
+
+constexpr int64_t kFirstPollWindowNs = 4'000;
+
+// The earlier of two timeouts, where -1 is never.
+int64_t sooner(int64_t a, int64_t b) {
+  if (a < 0) return b;
+  return b < 0 ? a : std::min(a, b);
+}
+
+}  // namespace
+
+int64_t loop_now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+EventLoop::EventLoop(std::string name) : impl_(std::make_unique<Impl>()), name_(std::move(name)) {}
+
+Result<std::unique_ptr<EventLoop>> EventLoop::create(std::string name, WaitKind kind) {
+  std::unique_ptr<EventLoop> loop(new EventLoop(std::move(name)));
+  if (kind != WaitKind::kEpoll) {
+    auto backend = create_uring_backend();
+    if (backend)
+      loop->impl_->backend = std::move(*backend);
+    else if (kind == WaitKind::kUring)
+      return std::unexpected(std::move(backend).error());
+  }
+  if (!loop->impl_->backend) {
+    HV_TRY_ASSIGN(loop->impl_->backend, create_epoll_backend());
+  }
+  loop->attach(loop->impl_->posted, [impl = loop->impl_.get()] { impl->run_posts(); });
+  return loop;
+}
+
+EventLoop::~EventLoop() {
+  if (!impl_->backend) return;
+  adopt();
+  for (Impl::AttachedSlot& slot : impl_->slots)
+    if (slot.notifier) detach(*slot.notifier);
+  impl_->glib.reset();
+}
+
+bool EventLoop::is_here() const {
+  return impl_->owner.load(std::memory_order_relaxed) == std::this_thread::get_id();
+}
+
+void EventLoop::assert_here() const {
+  assert(is_here());
+}
+
+void EventLoop::adopt() {
+  assert(impl_->depth == 0 || is_here());
+  if (is_here()) return;
+  impl_->owner.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  impl_->backend->change_thread();
+}
+
+void EventLoop::run() {
+  adopt();
+  while (!impl_->quit.exchange(false, std::memory_order_acq_rel)) run_once(-1);
+}
+
+void EventLoop::quit() {
+  impl_->quit.store(true, std::memory_order_release);
+  impl_->posted.set();
+}
+
+bool EventLoop::run_once(int64_t timeout_ns) {
+  adopt();
+  // A nested round takes over the posts that the round around it has yet to run.
+  bool progress = impl_->depth++ > 0 && impl_->run_posts();
+  progress |= impl_->wait(progress ? 0 : timeout_ns);
+  progress |= impl_->dispatch_notifiers();
+  progress |= impl_->dispatch_ready();
+  progress |= impl_->dispatch_timers();
+  if (impl_->glib) progress |= impl_->glib->dispatch();
+  if (--impl_->depth == 0) impl_->bury_retired();
+  return progress;
+}
+
+// Sleeps if there is nothing to do. True if a poll handler found work.
+bool EventLoop::Impl::wait(int64_t timeout_ns) {
+  if (!timers.empty())
+    timeout_ns =
+        sooner(timeout_ns, std::max<int64_t>(timers.next_deadline_ns() - loop_now_ns(), 0));
+  // The bridge may go up during the wait's poll handlers; this round has not prepared it then.
+  GlibBridge* const bridge = glib.get();
+  if (bridge) timeout_ns = sooner(timeout_ns, bridge->prepare(*backend));
+
+  bool progress = false;
+  const bool may_poll = poll_max_ns > 0 && !pollers.empty();
+  int64_t started_ns = 0;
+  if (timeout_ns != 0 && may_poll && queue.empty() && !backend->peek()) {
+    started_ns = loop_now_ns();
+    if (poll_ns > 0) progress = run_pollers(timeout_ns);
+  }
+
+  if (progress) timeout_ns = 0;
+  if (timeout_ns != 0) {
+    sleeping.store(true, std::memory_order_seq_cst);  // (3)
+    if (!queue.empty()) timeout_ns = 0;               // (4)
+  }
+  backend->wait(timeout_ns);
+  sleeping.store(false, std::memory_order_relaxed);
+
+  if (bridge) bridge->check(*backend);
+  if (started_ns != 0) adapt_poll_window(loop_now_ns() - started_ns);
+  return progress;
+}
+
+bool EventLoop::Impl::run_pollers(int64_t timeout_ns) {
+  backend->submit();  // requests do not wait for the end of the window
+  const int64_t end_ns = loop_now_ns() + sooner(poll_ns, timeout_ns);
+  for (size_t i = 0; i < pollers.size(); i++) {
+    pollers[i].polling = true;
+    pollers[i].handler->poll_begin();
+  }
+  bool progress = false;
+  do {
+    progress = poll_once();
+  } while (!progress && queue.empty() && !backend->peek() && loop_now_ns() < end_ns);
+
+  bool late_work = false;
+  for (size_t i = 0; i < pollers.size(); i++) {
+    if (pollers[i].handler && pollers[i].polling) late_work |= pollers[i].handler->poll_end();
+    pollers[i].polling = false;
+  }
+  if (late_work) poll_once();
+  std::erase_if(pollers, [](const Poller& poller) { return !poller.handler; });
+  return progress || late_work;
+}
+
+bool EventLoop::Impl::poll_once() {
+  bool progress = false;
+  for (size_t i = 0; i < pollers.size(); i++)
+    if (pollers[i].handler) progress |= pollers[i].handler->poll();
+  return progress;
+}
+
+// `waited_ns` is the time from the start of polling to the next event. A longer window would have
+// caught it, or no permitted window would have.
+void EventLoop::Impl::adapt_poll_window(int64_t waited_ns) {
+  if (waited_ns <= poll_ns) return;
+  if (waited_ns > poll_max_ns) {
+    poll_ns /= 2;
+    if (poll_ns < kFirstPollWindowNs) poll_ns = 0;
+  } else {
+    poll_ns = std::min(std::max(poll_ns * 2, kFirstPollWindowNs), poll_max_ns);
+  }
+}
+
+bool EventLoop::Impl::dispatch_notifiers() {
+  bool progress = false;
+  for (unsigned left = queue.take_all(); left > 0; left--) {
+    auto* slot = static_cast<AttachedSlot*>(queue.pop());
+    if (!slot) break;  // a nested round was here
+    if (!slot->notifier || !slot->notifier->test_and_clear()) continue;
+    progress = true;
+    const std::function<void()>& callback = *slot->callback;
+    callback();
+  }
+  return progress;
+}
+
+bool EventLoop::Impl::dispatch_ready() {
+  bool progress = false;
+  for (size_t left = backend->ready.size(); left > 0 && !backend->ready.empty(); left--) {
+    const ReadyEvent event = backend->ready.front();
+    backend->ready.pop_front();
+    progress = true;
+    if (event.op) {
+      event.op->complete(event.result);
+      continue;
+    }
+    event.record->callback(static_cast<uint32_t>(event.result));
+    // A record that its callback has removed is only retired, and its events are 0.
+    if (event.record->events != 0) backend->dispatched(*event.record);
+  }
+  return progress;
+}
+
+bool EventLoop::Impl::dispatch_timers() {
+  if (timers.empty()) return false;
+  bool progress = false;
+  const int64_t now_ns = loop_now_ns();
+  const uint64_t round = timers.next_sequence();
+  while (TimerRecord* timer = timers.pop_due(now_ns, round)) {
+    progress = true;
+    timer->callback();
+  }
+  return progress;
+}
+
+bool EventLoop::Impl::run_posts() {
+  bool progress = false;
+  size_t left = 0;
+  {
+    MutexLock lock(posts_mutex);
+    left = posts.size();
+  }
+  for (; left > 0; left--) {
+    std::function<void()> fn;
+    {
+      MutexLock lock(posts_mutex);
+      if (posts.empty()) break;  // a nested round was here
+      fn = std::move(posts.front());
+      posts.pop_front();
+    }
+    progress = true;
+    fn();
+  }
+  return progress;
+}
+
+// Destroying a callback may destroy watches that its captures own.
+void EventLoop::Impl::bury_retired() {
+  while (!retired.empty()) {
+    auto last = std::move(retired.back());
+    retired.pop_back();
+  }
+}
+
+void EventLoop::post(std::function<void()> fn) {
+  {
+    MutexLock lock(impl_->posts_mutex);
+    impl_->posts.push_back(std::move(fn));
+  }
+  impl_->posted.set();
+}
+
+void EventLoop::run_on_loop(const std::function<void()>& fn) {
+  if (is_here()) return fn();
+  std::latch done(1);
+  post([&] {
+    fn();
+    done.count_down();
+  });
+  done.wait();
+}
+
+}  // namespace hv
