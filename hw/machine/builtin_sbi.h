@@ -13,8 +13,14 @@
 
 namespace hv {
 
-// Extensions BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN and the legacy calls 0-8, per SBI v2.0. Calls
-// arrive on the hart threads, several at once.
+// Extensions BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN and the legacy calls 0-8, per SBI v2.0; all
+// others are probed as absent. Implementation id 0x6876 ("hv", assigned to nobody). Calls arrive on
+// the hart threads, several at once.
+//
+// SRST: shutdown is a guest shutdown with status 0, or a guest panic with status 1 when the reason
+// is a system failure; cold and warm reboot both reset the machine. HSM suspend is a WFI; the
+// default non-retentive one resumes at its address. A hart mask is checked whole before anything is
+// done. Remote hypervisor fences are not supported.
 class BuiltinSbi : public EnvironmentCalls {
  public:
   // `console` may be nullptr (DBCN writes vanish, reads give nothing); it is written with
@@ -32,6 +38,9 @@ class BuiltinSbi : public EnvironmentCalls {
   // What firmware leaves for S-mode: delegation, counters, envcfg, one PMP entry over everything;
   // then a0 = hart id, a1 = opaque, pc = address, S-mode with paging off (SBI HSM hart_start).
   static void enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque);
+  // Only what hart_start and a non-retentive resume set in S-mode: satp = 0, sstatus.SIE = 0,
+  // a0 = hart id, a1 = opaque, pc = address.
+  static void resume_supervisor(Hart& hart, uint64_t address, uint64_t opaque);
 };
 
 }  // namespace hv
