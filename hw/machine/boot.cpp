@@ -41,7 +41,7 @@ Result<BootImages> BootImages::read(const Files& files, const GuestMemory& memor
                    : files.bios == "none" ? Firmware::kNone
                                           : Firmware::kGuest;
   if (files.kernel.empty()) {
-    if (boot.firmware_ != Firmware::kGuest)
+    if (boot.firmware_ != Firmware::kGuest && !files.may_be_nothing)
       return fail("nothing to boot: give a kernel with -kernel FILE, or firmware with -bios FILE");
     if (!files.initrd.empty()) return fail("-initrd {}: needs -kernel", files.initrd);
     if (!files.append.empty()) return fail("-append: needs -kernel");

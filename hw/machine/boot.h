@@ -32,6 +32,7 @@ class BootImages {
  public:
   struct Files {
     std::string bios, kernel, initrd, append;
+    bool may_be_nothing = false;  // no kernel and no firmware: only the tree is wanted
   };
 
   // Reads and checks every file. One line names the option and what is wrong with it.
