@@ -1,0 +1,222 @@
+// Expected states and events are what QEMU 10 answers over QMP to the same commands.
+#include <catch2/catch.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hw/machine/vm.h"
+
+namespace hv {
+namespace {
+
+// Writes what is done to the machine, and what observers hear, into one log.
+using Log = std::vector<std::string>;
+
+class FakeMachine final : public VirtMachine {
+ public:
+  explicit FakeMachine(Log& log) : log_(log) {}
+  Result<> reset() override {
+    log_.push_back("reset");
+    if (failing) return fail("no more memory");
+    return {};
+  }
+  void resume() override { log_.push_back("resume"); }
+  void pause() override { log_.push_back("pause"); }
+  VcpuSet& vcpus() override { std::abort(); }
+  GuestMemory& memory() override { std::abort(); }
+  const std::vector<uint8_t>& device_tree() const override { std::abort(); }
+  std::vector<DeviceInfo> devices() const override { return {}; }
+  bool failing = false;
+
+ private:
+  Log& log_;
+};
+
+class Recorder final : public VmObserver {
+ public:
+  explicit Recorder(Log& log) : log_(log) {}
+  void on_stop() override { log_.push_back("STOP"); }
+  void on_resume() override { log_.push_back("RESUME"); }
+  void on_reset(bool by_guest) override { log_.push_back(by_guest ? "RESET guest" : "RESET"); }
+  void on_powerdown() override { log_.push_back("POWERDOWN"); }
+  void on_shutdown(ShutdownCause cause) override {
+    log_.push_back("SHUTDOWN " + std::to_string(static_cast<int>(cause)));
+  }
+
+ private:
+  Log& log_;
+};
+
+std::string shutdown_event(ShutdownCause cause) {
+  return "SHUTDOWN " + std::to_string(static_cast<int>(cause));
+}
+
+struct Fixture {
+  explicit Fixture(Vm::Options options = {})
+      : loop(EventLoop::create("test").value()), vm(*loop, options), recorder(log) {
+    auto fake = std::make_unique<FakeMachine>(log);
+    machine = fake.get();
+    vm.set_machine(std::move(fake));
+    vm.add_observer(recorder);
+    vm.set_on_exit([this] { log.push_back("exit"); });
+    REQUIRE(vm.launch());
+  }
+  Log take() { return std::exchange(log, {}); }
+  void run_posted() {
+    while (loop->run_once(0)) {
+    }
+  }
+
+  Log log;
+  std::unique_ptr<EventLoop> loop;
+  Vm vm;
+  Recorder recorder;
+  FakeMachine* machine;
+};
+
+TEST_CASE("Vm: launch resets and runs; -S stays in prelaunch until cont") {
+  Fixture running;
+  CHECK(running.take() == Log{"reset", "resume", "RESUME"});
+  CHECK(run_state_name(running.vm.state()) == "running");
+
+  Fixture waiting({.start_paused = true});
+  CHECK(waiting.take() == Log{"reset"});
+  CHECK(run_state_name(waiting.vm.state()) == "prelaunch");
+  waiting.vm.stop();
+  CHECK(run_state_name(waiting.vm.state()) == "prelaunch");
+  REQUIRE(waiting.vm.cont());
+  CHECK(waiting.take() == Log{"resume", "RESUME"});
+  CHECK(run_state_name(waiting.vm.state()) == "running");
+}
+
+TEST_CASE("Vm: stop and cont act once") {
+  Fixture f;
+  f.take();
+  f.vm.stop();
+  f.vm.stop();
+  CHECK(f.take() == Log{"pause", "STOP"});
+  CHECK(run_state_name(f.vm.state()) == "paused");
+  REQUIRE(f.vm.cont());
+  REQUIRE(f.vm.cont());
+  CHECK(f.take() == Log{"resume", "RESUME"});
+}
+
+TEST_CASE("Vm: a reset stops the world around it; a stopped machine goes to prelaunch") {
+  Fixture f;
+  f.take();
+  REQUIRE(f.vm.system_reset());
+  CHECK(f.take() == Log{"pause", "reset", "RESET", "resume"});
+  CHECK(run_state_name(f.vm.state()) == "running");
+  f.vm.stop();
+  f.take();
+  REQUIRE(f.vm.system_reset());
+  CHECK(f.take() == Log{"reset", "RESET"});
+  CHECK(run_state_name(f.vm.state()) == "prelaunch");
+}
+
+TEST_CASE("Vm: requests of several harts for one reset are one reset") {
+  Fixture f;
+  f.take();
+  {
+    std::jthread a([&] { f.vm.request_reset(true); });
+    std::jthread b([&] { f.vm.request_reset(true); });
+  }
+  CHECK(f.take().empty());
+  f.run_posted();
+  CHECK(f.take() == Log{"pause", "reset", "RESET guest", "resume"});
+  // And the next one is not lost.
+  f.vm.request_reset(true);
+  f.run_posted();
+  CHECK(f.take() == Log{"pause", "reset", "RESET guest", "resume"});
+}
+
+TEST_CASE("Vm: -no-reboot turns a reset into the end with status 0") {
+  Fixture f({.no_reboot = true});
+  f.take();
+  f.vm.request_reset(true);
+  f.run_posted();
+  CHECK(f.take() == Log{"pause", shutdown_event(ShutdownCause::kGuestReset), "exit"});
+  CHECK(f.vm.exit_status() == 0);
+
+  Fixture by_host({.no_reboot = true});
+  by_host.take();
+  REQUIRE(by_host.vm.system_reset());
+  CHECK(by_host.take() == Log{"pause", shutdown_event(ShutdownCause::kHostReset), "exit"});
+}
+
+TEST_CASE("Vm: the first shutdown decides the exit status") {
+  Fixture f;
+  f.take();
+  f.vm.request_shutdown(ShutdownCause::kGuestPanic, 3);
+  f.vm.request_shutdown(ShutdownCause::kGuestShutdown, 0);
+  f.vm.request_reset(true);
+  f.run_posted();
+  CHECK(f.take() == Log{"pause", shutdown_event(ShutdownCause::kGuestPanic), "exit"});
+  CHECK(f.vm.exit_status() == 3);
+  REQUIRE(!f.vm.cont());
+}
+
+TEST_CASE("Vm: -no-shutdown keeps a machine that has powered off until a reset or quit") {
+  Fixture f({.no_shutdown = true});
+  f.take();
+  f.vm.request_shutdown(ShutdownCause::kGuestShutdown, 0);
+  f.vm.request_shutdown(ShutdownCause::kGuestShutdown, 0);
+  f.run_posted();
+  CHECK(f.take() == Log{"pause", shutdown_event(ShutdownCause::kGuestShutdown), "STOP"});
+  CHECK(run_state_name(f.vm.state()) == "shutdown");
+  CHECK(!f.vm.exit_status());
+  auto refused = f.vm.cont();
+  REQUIRE(!refused);
+  CHECK(refused.error().message == "Resetting the Virtual Machine is required");
+
+  REQUIRE(f.vm.system_reset());
+  CHECK(run_state_name(f.vm.state()) == "prelaunch");
+  REQUIRE(f.vm.cont());
+  f.take();
+  f.vm.quit(ShutdownCause::kHostQuit, 0);
+  CHECK(f.take() == Log{"pause", shutdown_event(ShutdownCause::kHostQuit), "exit"});
+  CHECK(f.vm.exit_status() == 0);
+}
+
+TEST_CASE("Vm: powerdown is an event and changes nothing") {
+  Fixture f;
+  f.take();
+  f.vm.system_powerdown();
+  CHECK(f.take() == Log{"POWERDOWN"});
+  CHECK(run_state_name(f.vm.state()) == "running");
+}
+
+TEST_CASE("Vm: a guest's reset that fails leaves the machine in internal-error") {
+  Fixture f;
+  f.take();
+  f.machine->failing = true;
+  f.vm.request_reset(true);
+  f.run_posted();
+  CHECK(f.take() == Log{"pause", "reset", "STOP"});
+  CHECK(run_state_name(f.vm.state()) == "internal-error");
+  CHECK(!f.vm.cont());
+  f.machine->failing = false;
+  REQUIRE(f.vm.system_reset());
+  CHECK(run_state_name(f.vm.state()) == "prelaunch");
+}
+
+TEST_CASE("Vm: an observer may leave while it is told something") {
+  Fixture f;
+  struct Leaver final : VmObserver {
+    explicit Leaver(Vm& vm) : vm_(vm) {}
+    void on_stop() override {
+      vm_.remove_observer(*this);
+      ++stops;
+    }
+    Vm& vm_;
+    int stops = 0;
+  } leaver(f.vm);
+  f.vm.add_observer(leaver);
+  f.vm.stop();
+  REQUIRE(f.vm.cont());
+  f.vm.stop();
+  CHECK(leaver.stops == 1);
+}
+
+}  // namespace
+}  // namespace hv
