@@ -75,8 +75,9 @@ struct CsrState {
   uint64_t mcountinhibit = 0;
   uint64_t satp = 0;
   // STIP is (now >= stimecmp) with Sstc switched on in menvcfg, and always where Hart::sbi is set:
-  // the built-in SBI's set_timer writes it whether the guest has Sstc or not.
+  // the built-in SBI's set_timer writes it whether the guest has Sstc or not. Use set_stimecmp().
   uint64_t stimecmp = ~0ull;
+  uint64_t software_seip = 0;  // mip.SEIP as M-mode wrote it; ORed to the controller's line
   uint64_t instret_offset = 0, cycle_offset = 0;  // CSR value = Hart::instret + offset
   std::array<uint8_t, 64> pmpcfg{};
   std::array<uint64_t, 64> pmpaddr{};
@@ -135,6 +136,16 @@ class Hart {
     return false;
   }
 };
+
+// mip and mie bits.
+inline constexpr uint64_t kMipSsip = 1ull << 1, kMipMsip = 1ull << 3, kMipStip = 1ull << 5,
+                          kMipMtip = 1ull << 7, kMipSeip = 1ull << 9, kMipMeip = 1ull << 11;
+
+// menvcfg and senvcfg fields.
+inline constexpr uint64_t kEnvcfgFiom = 1ull << 0, kEnvcfgCbie = 3ull << 4,
+                          kEnvcfgCbcfe = 1ull << 6, kEnvcfgCbze = 1ull << 7,
+                          kEnvcfgAdue = 1ull << 61, kEnvcfgPbmte = 1ull << 62,
+                          kEnvcfgStce = 1ull << 63;
 
 // mstatus fields.
 inline constexpr uint64_t kMstatusSie = 1ull << 1, kMstatusMie = 1ull << 3,

@@ -12,10 +12,14 @@ namespace hv {
 
 enum class Access : uint8_t { kFetch, kLoad, kStore };
 
-// What a fetch found: `host` points at the instruction bytes in RAM, valid to the end of the page.
+// What a fetch found: `host` points at the instruction bytes in RAM. They may be executed to the
+// end of the page, unless a PMP entry divides it: then only `size` bytes may, and the result must
+// not be kept for other fetches.
 struct FetchResult {
   const uint8_t* host;
   uint64_t physical;
+  uint64_t size;
+  bool whole_page;
 };
 
 // One per hart, hart thread only. Contexts: a data TLB for each recent combination of effective
@@ -31,6 +35,7 @@ class Mmu {
   void context_changed();
   // A number that differs between fetch contexts (privilege, satp) and changes when any fetch
   // translation may have been dropped; engines tag virtual-pc caches with it.
+  // Returning to a context whose translations still stand gives its former number.
   uint64_t fetch_generation() const { return fetch_generation_; }
 
   // sfence.vma / sinval.vma semantics; nullopt = all.

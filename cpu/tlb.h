@@ -19,7 +19,9 @@ struct TlbEntry {
   uint64_t read_tag = kTlbInvalid;
   uint64_t write_tag = kTlbInvalid;
   uint64_t addend = 0;  // host address = virtual address + addend
-  uint64_t unused = 0;
+  // The page's virtual address with the size of its leaf and its G bit in the low bits: what fences
+  // look at. The Mmu's own.
+  uint64_t page_info = 0;
 };
 static_assert(sizeof(TlbEntry) == 32);
 

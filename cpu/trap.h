@@ -18,8 +18,19 @@ bool take_interrupt(Hart& hart);
 // Some enabled interrupt is pending, whatever mstatus says: what ends WFI.
 bool wakes_from_wfi(const Hart& hart);
 
+// An interrupt that take_interrupt() would take now is pending.
+bool interrupt_ready(const Hart& hart);
+
+// After a change of mstatus, mie, mideleg, privilege or a pending bit on the hart's own thread:
+// asks the engine to leave its block when an interrupt has become due.
+void request_interrupt_check(Hart& hart);
+
+// Sets the S-mode timer (Sstc; also how a built-in SBI does set_timer, with or without Sstc) and
+// has the vCPU watch the new deadline. Hart thread.
+void set_stimecmp(Hart& hart, uint64_t deadline_ticks);
+
 // Recomputes MTIP and STIP from the clock; returns the earliest future deadline in ticks (~0:
-// none).
+// none). Other writers of a deadline set kReqTimer, so that the vCPU calls this.
 uint64_t update_timers(Hart& hart);
 
 // Architectural reset: M-mode, pc = reset_pc, CSRs to reset values, registers to 0.

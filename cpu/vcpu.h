@@ -67,6 +67,8 @@ class VcpuSet {
     GuestMemory* memory = nullptr;
     const MmioMap* mmio = nullptr;
     GuestClock* clock = nullptr;
+    // nullptr: make_interpreter.
+    std::function<std::unique_ptr<Engine>(Hart&)> make_engine = nullptr;
   };
   static Result<std::unique_ptr<VcpuSet>> create(const Config& config);
   virtual ~VcpuSet() = default;  // stops and joins all threads

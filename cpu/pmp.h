@@ -1,0 +1,56 @@
+// Physical memory protection: privileged specification 3.7.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "cpu/mmu.h"
+
+namespace hv {
+
+// Permission bits as pmpcfg and PTEs order them.
+enum PmpPermission : uint8_t { kPmpRead = 1, kPmpWrite = 2, kPmpExecute = 4, kPmpAll = 7 };
+
+// pmpcfg fields.
+inline constexpr uint8_t kPmpAddressMode = 3 << 3, kPmpOff = 0 << 3, kPmpTor = 1 << 3,
+                         kPmpNa4 = 2 << 3, kPmpNapot = 3 << 3, kPmpLocked = 1 << 7;
+
+// The active entries of one hart's PMP, lowest number first, as address ranges. Hart thread.
+class Pmp {
+ public:
+  // Recomputes the ranges; `regions` is how many entries the hart implements (0: no PMP).
+  void load(const CsrState& csr, unsigned regions);
+
+  // Whether every byte of [address, address + size) may be accessed; `size` is not 0.
+  bool allows(uint64_t address, uint64_t size, Access access, Priv priv) const;
+
+  // The PmpPermission bits that hold for the whole 4 KiB page; nullopt when an entry covers a part
+  // of it only, so that each access must be checked by itself.
+  std::optional<uint8_t> page_permissions(uint64_t page, Priv priv) const;
+
+  // How many bytes from `address` on, up to `limit`, may be fetched; 0: not even the first.
+  uint64_t fetchable(uint64_t address, uint64_t limit, Priv priv) const;
+
+ private:
+  struct Region {
+    uint64_t first, last;  // inclusive
+    uint8_t config;
+  };
+  static uint8_t permissions(const Region& region, Priv priv);
+  // Where no entry matches: everything for M-mode or without a PMP, nothing for S and U.
+  uint8_t unmatched(Priv priv) const {
+    return priv == Priv::kMachine || !implemented_ ? kPmpAll : 0;
+  }
+
+  std::vector<Region> regions_;
+  bool implemented_ = false;
+};
+
+// pmpcfg and pmpaddr CSRs, with their lock rules. `csr` is the CSR's number.
+uint64_t read_pmpcfg(Hart& hart, unsigned csr);
+void write_pmpcfg(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
+uint64_t read_pmpaddr(Hart& hart, unsigned csr);
+void write_pmpaddr(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
+
+}  // namespace hv
