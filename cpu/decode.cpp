@@ -119,7 +119,6 @@ void unpack_compressed(const isa::Row& row, uint32_t w, DecodedOp& f) {
     case Format::kCSd:
     case Format::kCFsd:
       return set(f, kRegSink, high_p, low_p, isa::c_double(w));
-    case Format::kCNop:
     case Format::kCAddi:
       return set(f, dest(high), high, 0, isa::c_imm6(w));
     case Format::kCLi:

@@ -50,7 +50,6 @@ enum class Format : uint8_t {
   kCSw,
   kCSd,
   kCFsd,
-  kCNop,
   kCAddi,
   kCLi,
   kCAddi16sp,
@@ -137,7 +136,6 @@ constexpr uint32_t operand_bits(Format format) {
     case Format::kCSd:
     case Format::kCFsd:
       return 7u << 10 | c_high_p | c_low;
-    case Format::kCNop:
     case Format::kCAddi16sp:
       return c_12 | c_low;
     case Format::kCAddi:
