@@ -43,12 +43,12 @@ class GuestError(Exception):
 class Machine:
     """A running emulator. Use as a context manager: the process never outlives the test."""
 
-    def __init__(self, *arguments, stdin=subprocess.PIPE):
-        self.arguments = [*EMULATOR, *map(str, arguments)]
+    def __init__(self, *arguments, emulator=None):
+        self.arguments = [*(emulator or EMULATOR), *map(str, arguments)]
         self.console = b""
         self.seen = 0
         self.process = subprocess.Popen(
-            self.arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            self.arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         os.set_blocking(self.process.stdout.fileno(), False)
 
@@ -117,6 +117,11 @@ class Machine:
             if time.monotonic() > limit:
                 raise GuestError(f"does not end; console ends with:\n{self._tail()}")
         return self.process.wait(10 * SCALE)
+
+    def cpu_seconds(self):
+        """CPU time the process has used so far, all threads."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
