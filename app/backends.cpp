@@ -1,0 +1,135 @@
+#include "app/backends.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace hv {
+namespace {
+
+constexpr int kDrainMs = 1000;
+
+// "unix:/path,server=on": the chardev in the words of query-chardev.
+std::string describe_chardev(const KeyValues& options) {
+  const auto get = [&](std::string_view key) { return options.get(key).value_or(""); };
+  const std::string backend = get("backend");
+  std::string text = backend;
+  if (backend == "socket") {
+    if (options.get("path"))
+      text = "unix:" + get("path");
+    else if (options.get("fd"))
+      text = "fd:" + get("fd");
+    else
+      text = fmt::format("tcp:{}:{}", get("host"), get("port"));
+    if (parse_bool(get("server")).value_or(false)) text += ",server=on";
+  } else if (options.get("path")) {
+    text += ":" + get("path");
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<HostBackends>> HostBackends::create(const Options& options,
+                                                           EventLoop& main_loop,
+                                                           const CharEscapes& escapes) {
+  std::unique_ptr<HostBackends> backends(new HostBackends(main_loop));
+  for (const ObjectOptions::Rng& rng : options.objects.rngs) {
+    if (access(rng.filename.c_str(), R_OK) != 0)
+      return fail_errno(errno, "-object rng-random,id={},filename={}: cannot be read", rng.id,
+                        rng.filename);
+    backends->rng_files_[rng.id] = rng.filename;
+  }
+  HV_TRY(backends->open_drives(options));
+  HV_TRY(backends->start_io_threads(options));
+  HV_TRY(backends->open_chardevs(options, escapes));
+  return backends;
+}
+
+HostBackends::~HostBackends() {
+  drives_.clear();
+  // From here on the threads' loops are ours, and so is what lives on them.
+  for (auto& [id, thread] : threads_) thread.thread->stop();
+  for (auto& [id, chardev] : chardevs_) chardev.backend->drain(kDrainMs);
+  chardevs_.clear();
+}
+
+Result<> HostBackends::add_io_thread(const std::string& id, int64_t poll_max_ns, bool by_user) {
+  HV_TRY_ASSIGN(auto thread, IoThread::create(id));
+  EventLoop& loop = thread->loop();
+  loop.run_on_loop([&] { loop.set_poll_max_ns(poll_max_ns); });
+  threads_[id] = {std::move(thread), poll_max_ns, by_user};
+  return {};
+}
+
+Result<> HostBackends::start_io_threads(const Options& options) {
+  for (const ObjectOptions::IoThread& object : options.objects.iothreads)
+    HV_TRY(add_io_thread(object.id, object.poll_max_ns, true));
+  if (!threads_.contains(kDefaultIoThread))
+    HV_TRY(add_io_thread(kDefaultIoThread, kDefaultPollMaxNs, false));
+  return {};
+}
+
+Result<> HostBackends::open_chardevs(const Options& options, const CharEscapes& escapes) {
+  EventLoop& io_loop = threads_.at(kDefaultIoThread).thread->loop();
+  for (const KeyValues& values : options.chardevs) {
+    const std::string id = values.get("id").value_or("");
+    const bool is_monitor =
+        std::ranges::find(options.monitors, id, &MonitorOptions::chardev) != options.monitors.end();
+    HV_TRY_ASSIGN(auto backend, create_chardev(is_monitor ? main_loop_ : io_loop, values, escapes));
+    chardevs_[id] = {std::move(backend), describe_chardev(values)};
+  }
+  return {};
+}
+
+Result<> HostBackends::open_drives(const Options& options) {
+  for (const DriveOptions& drive : options.drives) {
+    HV_TRY_ASSIGN(drives_[drive.id].disk, open_disk(drive.disk));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Disk>> HostBackends::claim_drive(const std::string& id) {
+  const auto drive = drives_.find(id);
+  if (drive == drives_.end()) return fail("drive={}: there is no such -drive or -blockdev", id);
+  if (!drive->second.disk) return fail("drive={}: another device has it already", id);
+  return std::move(drive->second.disk);
+}
+
+Result<CharBackend*> HostBackends::claim_chardev(const std::string& id) {
+  const auto chardev = chardevs_.find(id);
+  if (chardev == chardevs_.end()) return fail("chardev={}: there is no such -chardev", id);
+  if (chardev->second.claimed) return fail("chardev={}: something else uses it already", id);
+  chardev->second.claimed = true;
+  return chardev->second.backend.get();
+}
+
+Result<EventLoop*> HostBackends::io_loop(const std::string& iothread_id) {
+  const auto thread = threads_.find(iothread_id.empty() ? kDefaultIoThread : iothread_id);
+  if (thread == threads_.end() || (!iothread_id.empty() && !thread->second.by_user))
+    return fail("iothread={}: there is no such -object iothread", iothread_id);
+  return &thread->second.thread->loop();
+}
+
+Result<std::string> HostBackends::rng_source(const std::string& object_id) {
+  const auto rng = rng_files_.find(object_id);
+  if (rng == rng_files_.end())
+    return fail("rng={}: there is no such -object rng-random or rng-builtin", object_id);
+  return rng->second;
+}
+
+std::vector<MonitorContext::IoThreadInfo> HostBackends::iothread_infos() const {
+  std::vector<MonitorContext::IoThreadInfo> infos;
+  for (const auto& [id, thread] : threads_)
+    if (thread.by_user) infos.push_back({id, thread.thread->thread_id(), thread.poll_max_ns});
+  return infos;
+}
+
+std::vector<MonitorContext::ChardevInfo> HostBackends::chardev_infos() const {
+  std::vector<MonitorContext::ChardevInfo> infos;
+  for (const auto& [id, chardev] : chardevs_)
+    infos.push_back({id, chardev.description, chardev.claimed});
+  return infos;
+}
+
+}  // namespace hv

@@ -1,0 +1,100 @@
+#include "monitor/qmp_server.h"
+
+#include "io/log.h"
+#include "monitor/json_framer.h"
+#include "monitor/qmp_dispatcher.h"
+#include "monitor/qmp_events.h"
+
+namespace hv {
+namespace {
+
+// How often a full back end is tried again.
+constexpr int64_t kRetryNs = 5'000'000;
+
+class Session final : public QmpServer, public CharFrontend, public VmObserver {
+ public:
+  Session(EventLoop& loop, MonitorContext& context, CharBackend& backend, bool pretty)
+      : context_(context),
+        backend_(backend),
+        pretty_(pretty),
+        retry_(loop.make_timer([this] { flush(); })) {
+    context_.vm.add_observer(*this);
+    backend_.set_frontend(this);
+  }
+
+  ~Session() override {
+    backend_.set_frontend(nullptr);
+    context_.vm.remove_observer(*this);
+  }
+
+  // --- QmpServer
+  void flush() override {
+    const bool was_blocked = is_blocked();
+    const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(pending_.data()),
+                                         pending_.size());
+    pending_.erase(0, backend_.write(bytes));
+    if (!pending_.empty()) retry_->arm_in(kRetryNs);
+    if (was_blocked && !is_blocked()) backend_.accept_input();
+  }
+
+  // --- CharFrontend
+  size_t can_receive() override { return is_blocked() ? 0 : 4096; }
+
+  void receive(std::span<const uint8_t> bytes) override {
+    framer_.feed(bytes, [this](std::string_view text, std::string_view fault) {
+      send(fault.empty() ? qmp_dispatch(context_, negotiated_, text)
+                         : qmp_error_reply({"GenericError", std::string(fault)}));
+    });
+  }
+
+  void opened() override {
+    framer_.reset();
+    pending_.clear();
+    negotiated_ = false;
+    send({{"QMP", {{"version", qmp_version()}, {"capabilities", Json::array()}}}});
+  }
+
+  void closed() override {
+    framer_.reset();
+    pending_.clear();
+    negotiated_ = false;
+    retry_->cancel();
+  }
+
+  // --- VmObserver
+  void on_stop() override { send_event("STOP"); }
+  void on_resume() override { send_event("RESUME"); }
+  void on_reset(bool by_guest) override { send_event("RESET", reset_data(by_guest)); }
+  void on_powerdown() override { send_event("POWERDOWN"); }
+  void on_shutdown(ShutdownCause cause) override { send_event("SHUTDOWN", shutdown_data(cause)); }
+
+ private:
+  bool is_blocked() const { return !pending_.empty(); }
+
+  void send(const Json& message) {
+    pending_ += to_text(message, pretty_);
+    pending_ += "\r\n";
+    flush();
+  }
+
+  void send_event(std::string_view name, const Json& data = nullptr) {
+    if (negotiated_ && pending_.size() < kMaxPending) send(qmp_event(name, data));
+  }
+
+  MonitorContext& context_;
+  CharBackend& backend_;
+  const bool pretty_;
+  std::unique_ptr<Timer> retry_;
+  JsonFramer framer_;
+  std::string pending_;  // what the back end has not taken yet
+  bool negotiated_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<QmpServer> QmpServer::create(EventLoop& main_loop, MonitorContext& context,
+                                             CharBackend& backend, bool pretty) {
+  return std::make_unique<Session>(main_loop, context, backend, pretty);
+}
+
+}  // namespace hv
