@@ -9,7 +9,7 @@ enum : unsigned { kData, kIer, kIirFcr, kLcr, kMcr, kLsr, kMsr, kScr };
 constexpr uint8_t kIerReceive = 1, kIerTransmit = 2, kIerLine = 4, kIerModem = 8;
 constexpr uint8_t kIirNone = 1, kIirModem = 0, kIirTransmit = 2, kIirReceive = 4, kIirLine = 6,
                   kIirTimeout = 0xc, kIirFifos = 0xc0;
-constexpr uint8_t kFcrEnable = 1, kFcrClearRx = 2, kFcrClearTx = 4;
+constexpr uint8_t kFcrEnable = 1, kFcrClearRx = 2;
 constexpr uint8_t kLcrDlab = 0x80;
 constexpr uint8_t kLsrData = 1, kLsrOverrun = 2, kLsrParity = 4, kLsrFraming = 8, kLsrBreak = 0x10,
                   kLsrThrEmpty = 0x20, kLsrIdle = 0x40, kLsrFifoError = 0x80;
@@ -230,10 +230,8 @@ void Uart16550::write_fcr(uint8_t value) {
     state_.rx.clear();
     state_.line_errors &= kLsrOverrun;
   }
-  if ((toggles || (value & kFcrClearTx)) && !state_.tx.empty()) {
-    state_.tx.clear();
-    state_.thr_interrupt = true;
-  }
+  // Bytes in the transmit FIFO wait only for the host, so clearing it does not drop them: to the
+  // guest they count as being shifted out.
   state_.fcr = value & kFcrEnable ? value & 0xc1 : 0;
 }
 
