@@ -90,7 +90,6 @@ class BuiltinSbiImpl final : public BuiltinSbi {
   Return console_write(uint64_t count, uint64_t low, uint64_t high);
   Return console_read(uint64_t count, uint64_t low, uint64_t high);
 
-  void set_timer(Hart& hart, uint64_t deadline);
   Return send_ipi(const Targets& targets);
   Return fence(Hart& hart, const Targets& targets, const RemoteFence& fence);
   // False: the console is full.
@@ -155,7 +154,7 @@ SysResult BuiltinSbiImpl::supervisor_ecall(Hart& hart) {
       return finish(hart, base(hart, function, a0));
     case kTime:
       if (function != 0) break;
-      set_timer(hart, a0);
+      set_stimecmp(hart, a0);
       return finish(hart, {});
     case kIpi:
       if (function != 0) break;
@@ -179,7 +178,7 @@ SysResult BuiltinSbiImpl::legacy(Hart& hart, uint64_t extension) {
   const uint64_t a0 = hart.x[kA0], start = hart.x[11], size = hart.x[12];
   switch (extension) {
     case kLegacySetTimer:
-      set_timer(hart, a0);
+      set_stimecmp(hart, a0);
       return finish_legacy(hart, 0);
     case kLegacyPutchar:
       if (!put_byte(static_cast<uint8_t>(a0))) return try_again();
@@ -236,13 +235,6 @@ Return BuiltinSbiImpl::base(const Hart& hart, uint64_t function, uint64_t argume
       return {kSuccess, hart.config->imp_id};
   }
   return {kNotSupported};
-}
-
-void BuiltinSbiImpl::set_timer(Hart& hart, uint64_t deadline) {
-  hart.csr.stimecmp = deadline;
-  update_timers(hart);
-  // The hart's thread looks at its next deadline again.
-  hart.requests.fetch_or(kReqTimer, std::memory_order_release);
 }
 
 std::vector<unsigned> BuiltinSbiImpl::all_harts() const {

@@ -115,8 +115,10 @@ Result<> VirtBoard::map_devices() {
 
 void VirtBoard::make_firmware(const VirtConfig& config, SystemControl& control) {
   boot_rom_.set_next_stage(images_.kernel_entry());
-  if (images_.firmware() == Firmware::kBuiltin)
+  if (images_.firmware() == Firmware::kBuiltin) {
     sbi_ = BuiltinSbi::create(*vcpus_, *memory_, config.serial0, control);
+    sbi_->set_console_input([this](std::span<uint8_t> bytes) { return uart_->take_input(bytes); });
+  }
   vcpus_->set_reset_hook([this](Hart& hart) { return place_hart(hart); });
 }
 
