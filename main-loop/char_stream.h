@@ -1,0 +1,97 @@
+// What all descriptor-backed character back ends share. Internal to main-loop.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "io/char_backend.h"
+#include "io/unique_fd.h"
+#include "main-loop/chardev.h"
+#include "main-loop/escape_keys.h"
+#include "main-loop/event_loop.h"
+#include "main-loop/output_queue.h"
+
+namespace hv {
+
+// Moves bytes between a front end and one or two non-blocking descriptors. Everything but the
+// CharBackend calls that may come from any thread runs on the loop's thread; set_frontend(),
+// drain() and the destructor go there by themselves.
+//
+// A subclass says when there is a stream: open_stream() when a peer is there, close_stream() when
+// it is gone. Its destructor begins with stop().
+class CharStream : public CharBackend {
+ public:
+  void set_frontend(CharFrontend* frontend) override;
+  size_t write(std::span<const uint8_t> bytes) override;
+  size_t output_room() const override;
+  void accept_input() override;
+  void drain(int timeout_ms) override;
+
+ protected:
+  // `escapes` nullptr: no C-a keys.
+  CharStream(EventLoop& loop, const CharEscapes* escapes);
+  ~CharStream() override;
+
+  EventLoop& loop() { return loop_; }
+  bool is_open() const { return open_; }
+
+  // Loop thread. One descriptor for both directions.
+  void open_stream(UniqueFd both);
+  // Loop thread. One for each; an invalid one is a direction that does not exist.
+  void open_stream(UniqueFd input, UniqueFd output);
+  // Loop thread. Drops queued output; the front end hears closed(). No on_end() for it.
+  void close_stream();
+  // Any thread: runs `release` and takes the base apart on the loop's thread.
+  void stop(const std::function<void()>& release);
+
+  // Loop thread: the input has ended (`error` 0 or an errno value). As it is here, a stream of one
+  // descriptor closes, and one of two goes on without input.
+  virtual void on_end(int error);
+  // Loop thread: output cannot be written and is discarded from now on.
+  virtual void on_output_error(int error) {}
+
+ private:
+  static constexpr size_t kHeldLimit = 4096;
+
+  int output_fd() const { return output_.valid() ? output_.get() : both_ ? input_.get() : -1; }
+  void update_watches();
+  bool wants_input();
+  void on_events(uint32_t events);
+  void read_input();
+  void take_input(std::span<const uint8_t> bytes);
+  void act(EscapeKeys::Action action);
+  void deliver_held();
+  size_t frontend_room();
+  void resume_input();
+  void flush();
+  ssize_t write_some(std::span<const uint8_t> bytes);
+  void fail_output(int error);
+  void tell_room();
+  void say(std::string_view text);
+
+  EventLoop& loop_;
+  mutable OutputQueue queue_;
+  // The front end could not receive: accept_input() wakes the loop.
+  std::atomic<bool> blocked_{false};
+  EventNotifier output_queued_;
+  EventNotifier input_accepted_;
+
+  // Loop thread from here on.
+  CharFrontend* frontend_ = nullptr;
+  std::optional<EscapeKeys> keys_;
+  std::function<void()> quit_;
+  std::vector<uint8_t> held_;  // typed, with keys taken out, and not yet received
+  UniqueFd input_;
+  UniqueFd output_;
+  bool open_ = false;
+  bool both_ = false;  // input_ is for both directions
+  bool input_ended_ = false;
+  bool output_is_socket_ = false;
+  bool output_waits_ = false;  // the descriptor takes no more for now
+  std::unique_ptr<FdWatch> input_watch_;
+  std::unique_ptr<FdWatch> output_watch_;
+};
+
+}  // namespace hv
