@@ -80,6 +80,13 @@ GuestImage one_segment(uint64_t address, Bytes bytes, uint64_t memory_size) {
   return image;
 }
 
+void move_image(GuestImage& image, uint64_t distance) {
+  for (GuestImage::Segment& segment : image.segments) segment.address += distance;
+  image.entry += distance;
+  image.low += distance;
+  image.high += distance;
+}
+
 // An Image's own size field counts data that is not in the file, but with an EFI stub its PE
 // section table says where the file ends.
 Result<> check_image_complete(const std::string& name, const Bytes& file) {
@@ -102,7 +109,7 @@ Result<> check_image_complete(const std::string& name, const Bytes& file) {
 
 }  // namespace
 
-Result<GuestImage> parse_elf(const std::string& name, const Bytes& file) {
+Result<GuestImage> parse_elf(const std::string& name, const Bytes& file, uint64_t address) {
   if (!is_elf(file)) return fail("{}: not an ELF file", name);
   Elf64_Ehdr header{};
   std::memcpy(&header, file.data(), std::min(file.size(), sizeof header));
@@ -141,13 +148,14 @@ Result<GuestImage> parse_elf(const std::string& name, const Bytes& file) {
   }
   if (image.segments.empty())
     return fail("{}: nothing to load: the ELF file has no segments (an object file?)", name);
+  if (header.e_type == ET_DYN && image.low == 0) move_image(image, address);
   return image;
 }
 
 Result<GuestImage> parse_kernel(const std::string& name, Bytes file, uint64_t address,
                                 uint64_t max_size) {
   HV_TRY_ASSIGN(Bytes kernel, unpack_image(name, std::move(file), max_size));
-  if (is_elf(kernel)) return parse_elf(name, kernel);
+  if (is_elf(kernel)) return parse_elf(name, kernel, address);
   if (!is_linux_image(kernel)) {
     HV_TRY(refuse_foreign(name, kernel));
     return one_segment(address, std::move(kernel), 0);
@@ -161,7 +169,7 @@ Result<GuestImage> parse_kernel(const std::string& name, Bytes file, uint64_t ad
 }
 
 Result<GuestImage> parse_firmware(const std::string& name, Bytes file, uint64_t address) {
-  if (is_elf(file)) return parse_elf(name, file);
+  if (is_elf(file)) return parse_elf(name, file, address);
   if (is_linux_image(file)) return fail("{}: is a Linux kernel; a kernel goes with -kernel", name);
   HV_TRY(refuse_foreign(name, file));
   return one_segment(address, std::move(file), 0);

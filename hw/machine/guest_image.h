@@ -29,8 +29,9 @@ struct GuestImage {
 // `name` is how messages call the file ("-kernel FILE"). All fail with one line when the file is
 // cut short, for another machine, or recognisably something else.
 
-// An ELF64 file for RISC-V, by its physical addresses.
-Result<GuestImage> parse_elf(const std::string& name, const Bytes& file);
+// An ELF64 file for RISC-V, by its physical addresses. One that is position-independent and linked
+// for 0, as OpenSBI's are, goes to `address`.
+Result<GuestImage> parse_elf(const std::string& name, const Bytes& file, uint64_t address);
 
 // -kernel: Linux Image (Documentation/arch/riscv/boot-image-header), plain or compressed, ELF, or a
 // flat binary; what has no address of its own goes to `address`.

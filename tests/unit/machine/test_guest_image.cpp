@@ -79,6 +79,21 @@ TEST_CASE("parse_elf: segments go to their physical addresses, entry is the head
   CHECK(image.segments[1].memory_size == 0x80);
 }
 
+TEST_CASE("parse_elf: a position-independent file linked for 0 goes where flat firmware goes") {
+  // As OpenSBI 1.6's fw_jump.elf: ET_DYN, entry 0.
+  Bytes file = elf_file(EM_RISCV, 4, {{0, 0, 0x100, 0x100}, {0x4000, 0x4000, 0x10, 0x20}});
+  put_le(file, offsetof(Elf64_Ehdr, e_type), 2, ET_DYN);
+  const GuestImage image = parse_firmware("-bios f", file, kBase).value();
+  CHECK(image.entry == kBase + 4);
+  CHECK(image.low == kBase);
+  CHECK(image.high == kBase + 0x4020);
+  CHECK(image.segments[0].address == kBase);
+  CHECK(image.segments[1].address == kBase + 0x4000);
+
+  Bytes fixed = elf_file(EM_RISCV, 4, {{0, 0, 0x100, 0x100}});
+  CHECK(parse_firmware("-bios f", fixed, kBase)->low == 0);
+}
+
 TEST_CASE("parse_elf: foreign, damaged and truncated files") {
   const ElfSegment segment{kBase, kBase, 0x100, 0x100};
   CHECK(kernel_error(elf_file(EM_X86_64, kBase, {segment})) ==
