@@ -39,6 +39,7 @@ enum Request : uint32_t {
   kReqTimer = 1u << 1,      // a timer deadline has passed: recompute MTIP and STIP
   kReqMailbox = 1u << 2,    // functions are queued for this hart
   kReqPark = 1u << 3,       // stop the world, or this hart stops: leave run()
+  kReqStep = 1u << 31,      // Engine::step()'s own: set while it runs, nobody else's concern
 };
 
 class Hart;
@@ -101,6 +102,8 @@ class Hart {
   bool fp_enabled = false;  // mstatus.FS != Off, kept by whoever writes mstatus
   Priv priv = Priv::kMachine;
   uint64_t instret = 0;  // instructions retired since reset; exact at block boundaries
+  // Counted up by fence.i: code decoded before is compared with memory before it runs again.
+  uint64_t code_generation = 1;
 
   // LR/SC: the reservation is the physical address and the value that LR saw.
   uint64_t reservation_address = ~0ull;

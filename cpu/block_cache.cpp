@@ -1,0 +1,190 @@
+#include "cpu/block_cache.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "cpu/decode.h"
+#include "cpu/disasm.h"
+#include "io/log.h"
+
+namespace hv {
+namespace {
+
+constexpr unsigned kMaxBlockBytes = kMaxBlockOps * 4;
+// Odd: no pc has it.
+constexpr uint64_t kNoPc = 1;
+
+constexpr size_t block_size(size_t ops, size_t bytes) {
+  return (sizeof(Block) + (ops + 1) * sizeof(DecodedOp) + bytes + 15) / 16 * 16;
+}
+
+uint16_t halfword_at(const uint8_t* bytes) {
+  return static_cast<uint16_t>(bytes[0] | bytes[1] << 8);
+}
+
+}  // namespace
+
+BlockCache::BlockCache(Hart& hart, Handlers handlers, size_t byte_limit)
+    : hart_(hart),
+      handlers_(std::move(handlers)),
+      byte_limit_(byte_limit),
+      jumps_(kJumpEntries),
+      buckets_(kBuckets),
+      single_(new std::byte[block_size(1, 4)]) {
+  clear();
+}
+
+void BlockCache::clear() {
+  std::ranges::fill(buckets_, nullptr);
+  std::ranges::fill(jumps_, JumpEntry{kNoPc, 0, &stale_, 0});
+  chunks_.clear();
+  chunk_used_ = kChunkBytes;
+  bytes_in_use_ = 0;
+  ++clears_;
+}
+
+Block* BlockCache::lookup() {
+  Source source;
+  if (!fetch_source(source)) return nullptr;
+  if (!source.cacheable) return decode(source, 1, false);
+  Block* block = find(source);
+  if (!block) block = build(source);
+  const uint64_t context = hart_.mmu->fetch_generation();
+  jumps_[jump_index(hart_.pc, context)] = {hart_.pc, context, block, 0};
+  return block;
+}
+
+Block* BlockCache::single() {
+  Source source;
+  return fetch_source(source) ? decode(source, 1, false) : nullptr;
+}
+
+// An instruction that starts in the last two bytes takes a second fetch.
+bool BlockCache::fetch_source(Source& source) {
+  FetchResult found;
+  if (!hart_.mmu->fetch(hart_.pc, found)) return false;
+  source.host = found.host;
+  source.physical = found.physical;
+  source.bytes = found.size;
+  source.cacheable = found.whole_page;
+  if (source.bytes != 2) return true;
+  copy_from_guest(source.last, source.host, 2);
+  if (instruction_length(halfword_at(source.last)) == 2) return true;
+  if (!hart_.mmu->fetch(hart_.pc + 2, found)) return false;
+  source.host2 = found.host;
+  source.physical2 = found.physical;
+  source.cacheable = source.cacheable && found.whole_page;
+  return true;
+}
+
+Block* BlockCache::find(const Source& source) {
+  for (Block** link = &buckets_[bucket_of(source.physical)]; *link; link = &(*link)->hash_next) {
+    Block* block = *link;
+    if (block->physical != source.physical || block->physical2 != source.physical2) continue;
+    if (block->verified == hart_.code_generation) return block;
+    if (matches_memory(*block)) {
+      block->verified = hart_.code_generation;
+      return block;
+    }
+    // Chains and jump entries may still point here; 0 keeps them out.
+    block->verified = 0;
+    *link = block->hash_next;
+    return nullptr;
+  }
+  return nullptr;
+}
+
+bool BlockCache::matches_memory(Block& block) const {
+  std::array<uint8_t, kMaxBlockBytes> now;
+  if (block.straddles()) {
+    copy_from_guest(now.data(), hart_.memory->host(block.physical, 2), 2);
+    copy_from_guest(now.data() + 2, hart_.memory->host(block.physical2, 2), 2);
+  } else {
+    copy_from_guest(now.data(), hart_.memory->host(block.physical, block.bytes), block.bytes);
+  }
+  return std::memcmp(now.data(), block.source(), block.bytes) == 0;
+}
+
+Block* BlockCache::build(const Source& source) {
+  Block* block = decode(source, kMaxBlockOps, true);
+  Block*& bucket = buckets_[bucket_of(source.physical)];
+  block->hash_next = bucket;
+  bucket = block;
+  if (log_enabled(kLogInAsm)) [[unlikely]]
+    log_block(*block);
+  return block;
+}
+
+// keep: the block goes to the cache's memory, else to single_.
+Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
+  std::array<uint8_t, kMaxBlockBytes + 4> code;
+  size_t available = std::min<size_t>(source.bytes, max_ops * 4);
+  if (source.bytes == 2)
+    std::copy_n(source.last, 2, code.begin());
+  else
+    copy_from_guest(code.data(), source.host, available);
+  if (source.host2) {
+    copy_from_guest(code.data() + 2, source.host2, 2);
+    available = 4;
+  }
+
+  std::array<DecodedOp, kMaxBlockOps + 1> ops;
+  size_t count = 0, bytes = 0;
+  while (count < max_ops && bytes + 2 <= available) {
+    uint32_t word = halfword_at(&code[bytes]);
+    const unsigned length = instruction_length(static_cast<uint16_t>(word));
+    if (bytes + length > available) break;
+    if (length == 4) word |= static_cast<uint32_t>(halfword_at(&code[bytes + 2])) << 16;
+    const Decoded decoded = hv::decode(word, hart_.config->extensions);
+    DecodedOp& op = ops[count++];
+    op = decoded.fields;
+    op.pc_halfwords = static_cast<uint8_t>(bytes / 2);
+    op.handler = handlers_.of_op(decoded.op, op);
+    bytes += length;
+    if (op_has(decoded.op, op_flags::kEndsBlock)) break;
+  }
+  ops[count] = DecodedOp{};
+  ops[count].pc_halfwords = static_cast<uint8_t>(bytes / 2);
+  ops[count].handler = handlers_.end_of_block;
+
+  std::byte* memory = keep ? allocate(block_size(count, bytes)) : single_.get();
+  auto* block = reinterpret_cast<Block*>(memory);
+  *block = Block{.next = {&stale_, &stale_},
+                 .verified = hart_.code_generation,
+                 .op_count = static_cast<uint32_t>(count),
+                 .bytes = static_cast<uint32_t>(bytes),
+                 .hash_next = nullptr,
+                 .physical = source.physical,
+                 .physical2 = source.physical2,
+                 .chainable = keep && !source.host2};
+  std::copy_n(ops.begin(), count + 1, block->ops());
+  std::copy_n(code.begin(), bytes, block->source());
+  return block;
+}
+
+std::byte* BlockCache::allocate(size_t size) {
+  if (bytes_in_use_ + size > byte_limit_) clear();
+  if (chunk_used_ + size > kChunkBytes) {
+    chunks_.emplace_back(new std::byte[kChunkBytes]);
+    chunk_used_ = 0;
+  }
+  std::byte* memory = chunks_.back().get() + chunk_used_;
+  chunk_used_ += size;
+  bytes_in_use_ += size;
+  return memory;
+}
+
+void BlockCache::log_block(Block& block) const {
+  log(kLogInAsm, "----------------\nIN: hart {} priv {} physical 0x{:x}", hart_.id,
+      static_cast<unsigned>(hart_.priv), block.physical);
+  for (uint32_t i = 0; i < block.op_count; ++i) {
+    const DecodedOp* op = &block.ops()[i];
+    const uint64_t pc = hart_.pc + op->pc_halfwords * 2u;
+    const uint32_t word = block.word(op);
+    log(kLogInAsm, "0x{:016x}:  {:0{}x}\t{}", pc, word, Block::op_length(op) * 2,
+        disassemble(word, pc, hart_.config->extensions));
+  }
+}
+
+}  // namespace hv
