@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,7 +39,7 @@ class DiskRequest {
 
 struct DiskOptions {
   std::string filename;
-  std::string format;  // "raw"; "" = raw, with a warning-free probe refused (see docs)
+  std::string format;  // "raw"; "": raw, unless the file begins as another format does
   bool read_only = false;
   bool snapshot = false;       // writes go to a temporary overlay and vanish
   bool direct = false;         // O_DIRECT (cache.direct)
@@ -46,7 +47,9 @@ struct DiskOptions {
   bool write_through = false;  // every write is followed by a flush (cache=writethrough)
   bool use_uring = true;       // aio=io_uring|threads
   bool discard_unmap = false;  // discard=unmap|ignore
-  bool share_rw = false;       // no exclusive image lock
+  bool share_rw = false;       // other processes may write the image too
+  bool locking = true;         // locking=on|off
+  bool lock_later = false;     // open_disk() leaves the lock to Disk::lock()
 };
 
 // Loop thread of the disk unless stated. Short reads and writes are resubmitted inside; a request
@@ -69,14 +72,31 @@ class Disk {
   virtual unsigned block_size()
       const = 0;  // smallest unit of transfer (O_DIRECT alignment), any thread
   virtual unsigned in_flight() const = 0;
+
+  // Every write is followed by a flush: at first as the options say, then as the guest's write
+  // cache setting says.
+  virtual bool write_through() const = 0;
+  virtual void set_write_through(bool on) = 0;
+
+  // Takes the image lock, or changes it; the one who uses the disk says whether others may write.
+  // Fails when another process (or another drive) uses the image in a way that conflicts. Main
+  // thread.
+  virtual Result<> lock(bool share_rw) = 0;
 };
 
 // Opens and locks an image. Fails with one line naming the file: missing, a directory, no
-// permission, locked by another process, size not a multiple of 512. Main thread.
+// permission, locked by another process, size not a multiple of 512, a format other than raw. Main
+// thread.
 Result<std::unique_ptr<Disk>> open_disk(const DiskOptions& options);
 
 // -drive and -blockdev keys (file, format, cache, cache.direct, readonly, snapshot, aio, discard,
-// if, id, node-name ...) to options; keys of the drive itself (if, id, index, serial) stay behind.
-Result<DiskOptions> take_disk_options(KeyValues& values);
+// driver, filename, file.* ...) to options. Keys of the drive itself (if, id, node-name, index,
+// media, serial) stay behind, as do unknown ones. The options say lock_later: the device that gets
+// the disk locks it.
+//
+// In -blockdev driver=raw,file=NODE the node is another -blockdev: `find_node` gives its options,
+// or nullptr when there is no such node.
+using FindDiskNode = std::function<const DiskOptions*(const std::string& node_name)>;
+Result<DiskOptions> take_disk_options(KeyValues& values, const FindDiskNode& find_node = {});
 
 }  // namespace hv
