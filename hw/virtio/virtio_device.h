@@ -41,8 +41,8 @@ class VirtioHost {
 // - held: takes nothing more; what is in flight ends. After hold(abandon) it ends into nothing:
 //   no used entry, no status byte, no interrupt (the driver has reset the device).
 // - stopped: guest memory is not touched.
-// A device whose driver broke the rules (fail()) stays in its state but takes and publishes nothing
-// until it was stopped.
+// A device whose driver broke the rules (break_device()) stays in its state but takes and publishes
+// nothing until it was stopped.
 //
 // Methods are the loop thread's unless marked. The destructor runs on the main thread with the
 // device stopped and its notifiers detached.
@@ -89,8 +89,9 @@ class VirtioDevice : private PollHandler {
  protected:
   VirtioDevice(const Shape& shape, GuestMemory& memory, EventLoop& loop);
 
-  // Takes what the queue has. Called with a running queue only.
-  virtual void handle_queue(unsigned index) = 0;
+  // Takes what a running queue has, no more chains in one call than the queue is long. False: it
+  // left some on purpose and will call service() when it wants them.
+  virtual bool handle_queue(unsigned index) = 0;
   // The driver's features are known, queues run / nothing is in flight and queues are gone.
   virtual void on_start(uint64_t features) {}
   virtual void on_stop() {}
@@ -112,18 +113,20 @@ class VirtioDevice : private PollHandler {
   // handle_queue() of a queue if chains may be taken; notifications are off meanwhile.
   void service(unsigned index);
   // The driver broke a rule: log, NEEDS_RESET.
-  void fail(const char* reason);
+  void break_device(const char* reason);
 
  private:
   struct Slot {
     EventNotifier notifier;
     VirtQueue queue;
+    bool left_over = false;  // handle_queue() left chains on purpose
   };
 
   bool poll() override;
   void poll_begin() override;
   bool poll_end() override;
   void service_all();
+  void drop(unsigned index);
 
   const Shape shape_;
   GuestMemory& memory_;

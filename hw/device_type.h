@@ -1,0 +1,31 @@
+// What a device type declares so that one line in hw/device_list.inc makes it known everywhere.
+//
+// The class has: kType (DeviceTypeNames), Config (defaults in its initialisers), kProps (a tuple of
+// Prop), and
+//   static Result<std::unique_ptr<VirtioDevice>> create(const VirtioContext&, const Config&);
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "hw/device.h"
+#include "io/guest_memory.h"
+#include "io/property.h"
+#include "io/result.h"
+
+namespace hv {
+
+struct DeviceTypeNames {
+  std::string_view name;
+  std::array<std::string_view, 1> aliases;
+  std::string_view category;  // heading in -device help
+  std::string_view description;
+};
+
+// What a virtio device is created from, besides its own Config.
+struct VirtioContext {
+  GuestMemory& memory;
+  Backends& backends;
+};
+
+}  // namespace hv

@@ -1,0 +1,385 @@
+#include "hw/virtio/virtio_blk.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstddef>
+#include <cstring>
+
+namespace hv {
+
+namespace {
+
+constexpr uint32_t kDeviceIdBlock = 2;
+constexpr uint32_t kSector = 512;
+constexpr size_t kIdLength = 20;
+
+// Feature bits (section 5.2.3).
+constexpr uint64_t kSegMax = 1 << 2;
+constexpr uint64_t kReadOnly = 1 << 5;
+constexpr uint64_t kBlkSize = 1 << 6;
+constexpr uint64_t kFlush = 1 << 9;
+constexpr uint64_t kTopology = 1 << 10;
+constexpr uint64_t kConfigWce = 1 << 11;
+constexpr uint64_t kMultiQueue = 1 << 12;
+constexpr uint64_t kDiscard = 1 << 13;
+constexpr uint64_t kWriteZeroes = 1 << 14;
+
+// Request types and states (section 5.2.6).
+enum RequestType : uint32_t {
+  kTypeIn = 0,
+  kTypeOut = 1,
+  kTypeFlush = 4,
+  kTypeGetId = 8,
+  kTypeDiscard = 11,
+  kTypeWriteZeroes = 13,
+};
+enum RequestStatus : uint8_t { kStatusOk = 0, kStatusIoError = 1, kStatusUnsupported = 2 };
+
+struct RequestHeader {
+  uint32_t type;
+  uint32_t reserved;
+  uint64_t sector;
+};
+
+struct RangeSegment {
+  uint64_t sector;
+  uint32_t sectors;
+  uint32_t flags;
+};
+constexpr uint32_t kRangeUnmap = 1;
+
+// Longest range of one DISCARD or WRITE_ZEROES, in sectors: 2 GiB, as QEMU offers.
+constexpr uint32_t kMaxRangeSectors = 4194303;
+
+// The configuration space (section 5.2.4).
+struct BlkConfig {
+  uint64_t capacity;  // sectors
+  uint32_t size_max;
+  uint32_t seg_max;
+  uint16_t cylinders;
+  uint8_t heads;
+  uint8_t sectors;
+  uint32_t blk_size;
+  uint8_t physical_block_exp;
+  uint8_t alignment_offset;
+  uint16_t min_io_size;
+  uint32_t opt_io_size;
+  uint8_t writeback;
+  uint8_t unused0;
+  uint16_t num_queues;
+  uint32_t max_discard_sectors;
+  uint32_t max_discard_seg;
+  uint32_t discard_sector_alignment;
+  uint32_t max_write_zeroes_sectors;
+  uint32_t max_write_zeroes_seg;
+  uint8_t write_zeroes_may_unmap;
+  uint8_t unused1[3];
+  uint32_t tail;  // the structure is padded to 8; the space ends before this
+};
+constexpr size_t kConfigSize = 60;
+static_assert(offsetof(BlkConfig, writeback) == 32 && offsetof(BlkConfig, tail) == kConfigSize);
+
+uint64_t total_length(const std::vector<iovec>& pieces) {
+  uint64_t total = 0;
+  for (const iovec& piece : pieces) total += piece.iov_len;
+  return total;
+}
+
+// Copies the first `size` bytes out of the buffers and takes them off; false when there are fewer.
+bool take_front(std::vector<iovec>& pieces, void* to, size_t size) {
+  auto* out = static_cast<uint8_t*>(to);
+  size_t emptied = 0;
+  for (iovec& piece : pieces) {
+    const size_t part = std::min(piece.iov_len, size);
+    copy_from_guest(out, piece.iov_base, part);
+    piece.iov_base = static_cast<uint8_t*>(piece.iov_base) + part;
+    piece.iov_len -= part;
+    out += part;
+    size -= part;
+    if (piece.iov_len == 0) ++emptied;
+    if (size == 0) break;
+  }
+  pieces.erase(pieces.begin(), pieces.begin() + static_cast<ptrdiff_t>(emptied));
+  return size == 0;
+}
+
+// Takes the last byte off; nullptr when there is none.
+uint8_t* take_last(std::vector<iovec>& pieces) {
+  if (pieces.empty()) return nullptr;
+  iovec& last = pieces.back();
+  --last.iov_len;
+  uint8_t* byte = static_cast<uint8_t*>(last.iov_base) + last.iov_len;
+  if (last.iov_len == 0) pieces.pop_back();
+  return byte;
+}
+
+// block_size as the guest sees it, or what is wrong with it.
+Result<uint32_t> block_size_option(std::string_view name, uint32_t value, uint32_t minimum) {
+  if (value == 0) return minimum;
+  if (!std::has_single_bit(value) || value < kSector)
+    return fail("-device {}: {}={} is not a power of two of 512 or more",
+                VirtioBlkDevice::kType.name, name, value);
+  if (value < minimum)
+    return fail("-device {}: {}={} is too small: it must be {} or more here",
+                VirtioBlkDevice::kType.name, name, value, minimum);
+  return value;
+}
+
+uint64_t offered_features(const VirtioBlkDevice::Config& config, const Disk& disk) {
+  uint64_t features = kVirtioVersion1 | kSegMax | kBlkSize | kTopology;
+  if (config.event_idx) features |= kVirtioRingEventIdx;
+  if (config.indirect_desc) features |= kVirtioRingIndirectDesc;
+  if (config.config_wce) features |= kConfigWce;
+  if (config.config_wce || config.write_cache == "on") features |= kFlush;
+  if (config.num_queues > 1) features |= kMultiQueue;
+  if (disk.read_only()) return features | kReadOnly;
+  if (config.discard) features |= kDiscard;
+  if (config.write_zeroes) features |= kWriteZeroes;
+  return features;
+}
+
+}  // namespace
+
+// A chain and what becomes of it. Belongs to the queue's pool; in use from pop() to push().
+class VirtioBlkDevice::Request final : public DiskRequest {
+ public:
+  Request(VirtioBlkDevice& device, unsigned queue_index)
+      : device(device), queue_index(queue_index) {}
+
+  void done(int error) override { device.finished(*this, error); }
+
+  VirtioBlkDevice& device;
+  const unsigned queue_index;
+  DescriptorChain chain;      // without the header and the status byte once these are taken
+  uint8_t* status = nullptr;  // in guest RAM
+};
+
+struct VirtioBlkDevice::RequestQueue {
+  std::vector<std::unique_ptr<Request>> all;
+  std::vector<Request*> free;
+  bool unpublished = false;
+};
+
+Result<std::unique_ptr<VirtioDevice>> VirtioBlkDevice::create(const VirtioContext& context,
+                                                              const Config& options) {
+  Config config = options;
+  if (config.drive.empty())
+    return fail("-device {}: drive=ID is missing: it names the -drive or -blockdev", kType.name);
+  if (config.write_cache != "auto" && !parse_bool(config.write_cache))
+    return fail("-device {}: write-cache={} is unknown: use on, off or auto", kType.name,
+                config.write_cache);
+  if (!std::has_single_bit(config.queue_size))
+    return fail("-device {}: queue-size={} is not a power of two", kType.name, config.queue_size);
+  if (config.serial.size() > kIdLength)
+    return fail("-device {}: serial={} is longer than {} bytes", kType.name, config.serial,
+                kIdLength);
+  HV_TRY_ASSIGN(EventLoop * loop, context.backends.io_loop(config.iothread));
+  HV_TRY_ASSIGN(auto disk, context.backends.claim_drive(config.drive));
+  HV_TRY(disk->lock(config.share_rw));
+  HV_TRY_ASSIGN(config.logical_block_size,
+                block_size_option("logical_block_size", config.logical_block_size,
+                                  std::max(kSector, disk->block_size())));
+  HV_TRY_ASSIGN(config.physical_block_size,
+                block_size_option("physical_block_size", config.physical_block_size,
+                                  config.logical_block_size));
+  const bool write_cache =
+      config.write_cache == "auto" ? !disk->write_through() : *parse_bool(config.write_cache);
+  config.write_cache = write_cache ? "on" : "off";
+  return std::unique_ptr<VirtioDevice>(
+      new VirtioBlkDevice(context, config, *loop, std::move(disk)));
+}
+
+VirtioBlkDevice::VirtioBlkDevice(const VirtioContext& context, const Config& config,
+                                 EventLoop& loop, std::unique_ptr<Disk> disk)
+    : VirtioDevice({.device_id = kDeviceIdBlock,
+                    .features = offered_features(config, *disk),
+                    .queue_count = config.num_queues,
+                    .queue_size = config.queue_size},
+                   context.memory, loop),
+      config_(config),
+      disk_(std::move(disk)),
+      write_cache_(config.write_cache == "on"),
+      queues_(config.num_queues) {}
+
+VirtioBlkDevice::~VirtioBlkDevice() = default;
+
+void VirtioBlkDevice::read_config(uint32_t offset, std::span<uint8_t> to) {
+  BlkConfig space{};
+  space.capacity = disk_->size() / kSector;
+  // A chain of the queue's length less header and status, as QEMU.
+  space.seg_max = config_.queue_size - 2u;
+  space.blk_size = config_.logical_block_size;
+  space.physical_block_exp = static_cast<uint8_t>(
+      std::countr_zero(config_.physical_block_size / config_.logical_block_size));
+  space.writeback = write_cache_;
+  space.num_queues = config_.num_queues;
+  space.discard_sector_alignment = config_.logical_block_size / kSector;
+  space.max_discard_sectors = space.max_write_zeroes_sectors = kMaxRangeSectors;
+  space.max_discard_seg = space.max_write_zeroes_seg = 1;
+  space.write_zeroes_may_unmap = 1;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&space);
+  for (size_t i = 0; i < to.size(); ++i) to[i] = offset + i < kConfigSize ? bytes[offset + i] : 0;
+}
+
+void VirtioBlkDevice::write_config(uint32_t offset, std::span<const uint8_t> from) {
+  const uint32_t at = offsetof(BlkConfig, writeback);
+  if (config_.config_wce && offset <= at && at - offset < from.size())
+    write_cache_ = from[at - offset] & 1;
+}
+
+void VirtioBlkDevice::reset_config() {
+  write_cache_ = config_.write_cache == "on";
+}
+
+bool VirtioBlkDevice::write_cache_on() const {
+  return negotiated_ & kConfigWce ? write_cache_.load() : (negotiated_ & kFlush) != 0;
+}
+
+void VirtioBlkDevice::on_attach() {
+  disk_->attach(loop());
+  publish_soon_ = loop().make_bottom_half([this] { publish_completions(); });
+}
+
+void VirtioBlkDevice::on_detach() {
+  publish_soon_.reset();
+  disk_->detach();
+}
+
+void VirtioBlkDevice::on_start(uint64_t features) {
+  negotiated_ = features;
+}
+
+// Requests of a queue that broke before they were finished.
+void VirtioBlkDevice::on_stop() {
+  for (RequestQueue& rq : queues_) {
+    rq.free.clear();
+    for (auto& request : rq.all) rq.free.push_back(request.get());
+    rq.unpublished = false;
+  }
+}
+
+bool VirtioBlkDevice::handle_queue(unsigned index) {
+  VirtQueue& vq = queue(index);
+  RequestQueue& rq = queues_[index];
+  disk_->set_write_through(!write_cache_on());
+  for (unsigned taken = 0; taken < vq.size() && live(); ++taken) {
+    if (rq.free.empty()) {
+      rq.all.push_back(std::make_unique<Request>(*this, index));
+      rq.free.push_back(rq.all.back().get());
+    }
+    Request& request = *rq.free.back();
+    if (!vq.pop(request.chain)) break;
+    rq.free.pop_back();
+    begin(request);
+  }
+  disk_->flush_batch();
+  publish(index);
+  return true;
+}
+
+void VirtioBlkDevice::begin(Request& request) {
+  RequestHeader header;
+  request.status = take_last(request.chain.writable);
+  if (!take_front(request.chain.readable, &header, sizeof header) || !request.status)
+    return break_device("a request without header or status byte");
+  switch (header.type) {
+    case kTypeIn:
+      return begin_transfer(request, DiskOp::kRead, header.sector);
+    case kTypeOut:
+      return begin_transfer(request, DiskOp::kWrite, header.sector);
+    case kTypeFlush:
+      request.op = DiskOp::kFlush;
+      return submit(request);
+    case kTypeGetId:
+      return get_id(request);
+    case kTypeDiscard:
+      if (!(features() & kDiscard)) break;
+      return begin_range(request, DiskOp::kDiscard);
+    case kTypeWriteZeroes:
+      if (!(features() & kWriteZeroes)) break;
+      return begin_range(request, DiskOp::kWriteZeroes);
+  }
+  complete(request, kStatusUnsupported, 0);
+}
+
+bool VirtioBlkDevice::in_bounds(uint64_t sector, uint64_t length) const {
+  const uint64_t capacity = disk_->size() / kSector;
+  return sector <= capacity && length <= (capacity - sector) * kSector &&
+         sector * kSector % config_.logical_block_size == 0 &&
+         length % config_.logical_block_size == 0;
+}
+
+void VirtioBlkDevice::begin_transfer(Request& request, DiskOp op, uint64_t sector) {
+  const auto& pieces = op == DiskOp::kRead ? request.chain.writable : request.chain.readable;
+  const uint64_t length = total_length(pieces);
+  if (!in_bounds(sector, length) || (op == DiskOp::kWrite && disk_->read_only()))
+    return complete(request, kStatusIoError, 0);
+  request.op = op;
+  request.offset = sector * kSector;
+  request.length = length;
+  request.iov = pieces;
+  submit(request);
+}
+
+void VirtioBlkDevice::begin_range(Request& request, DiskOp op) {
+  RangeSegment segment;
+  if (!take_front(request.chain.readable, &segment, sizeof segment))
+    return complete(request, kStatusIoError, 0);
+  const uint32_t known_flags = op == DiskOp::kWriteZeroes ? kRangeUnmap : 0;
+  if (!request.chain.readable.empty() || (segment.flags & ~known_flags))
+    return complete(request, kStatusUnsupported, 0);
+  if (segment.sectors > kMaxRangeSectors ||
+      !in_bounds(segment.sector, uint64_t{segment.sectors} * kSector))
+    return complete(request, kStatusIoError, 0);
+  request.op = op;
+  request.may_unmap = segment.flags & kRangeUnmap;
+  request.offset = segment.sector * kSector;
+  request.length = uint64_t{segment.sectors} * kSector;
+  submit(request);
+}
+
+// The serial number, padded with zeroes, not terminated when it fills all 20 bytes.
+void VirtioBlkDevice::get_id(Request& request) {
+  char id[kIdLength] = {};
+  std::memcpy(id, config_.serial.data(), config_.serial.size());
+  uint32_t written = 0;
+  for (const iovec& piece : request.chain.writable) {
+    const size_t part = std::min(piece.iov_len, kIdLength - written);
+    copy_to_guest(piece.iov_base, id + written, part);
+    written += static_cast<uint32_t>(part);
+  }
+  complete(request, kStatusOk, written);
+}
+
+void VirtioBlkDevice::submit(Request& request) {
+  begin_request();
+  disk_->submit(request);
+}
+
+void VirtioBlkDevice::finished(Request& request, int error) {
+  const uint64_t data = request.op == DiskOp::kRead && error == 0 ? request.length : 0;
+  complete(request, error ? kStatusIoError : kStatusOk, static_cast<uint32_t>(data));
+  // The last of a burst is shown at once; while others are on their way, together with what else
+  // completes in this round.
+  queues_[request.queue_index].unpublished = true;
+  if (disk_->in_flight() == 0)
+    publish_completions();
+  else
+    publish_soon_->schedule();
+  end_request();
+}
+
+void VirtioBlkDevice::complete(Request& request, uint8_t status, uint32_t data_written) {
+  queues_[request.queue_index].free.push_back(&request);
+  if (!live()) return;
+  copy_to_guest(request.status, &status, 1);
+  queue(request.queue_index).push(request.chain.head, data_written + 1);
+}
+
+void VirtioBlkDevice::publish_completions() {
+  for (unsigned i = 0; i < queues_.size(); ++i)
+    if (std::exchange(queues_[i].unpublished, false)) publish(i);
+}
+
+}  // namespace hv

@@ -1,0 +1,144 @@
+#include "hw/virtio/virtio_device.h"
+
+#include <cassert>
+
+#include "io/log.h"
+
+namespace hv {
+
+// How often one callback looks at a queue again before it lets the loop serve others.
+static constexpr unsigned kMaxRounds = 8;
+
+VirtioDevice::VirtioDevice(const Shape& shape, GuestMemory& memory, EventLoop& loop)
+    : shape_(shape),
+      memory_(memory),
+      loop_(loop),
+      slots_(std::make_unique<Slot[]>(shape.queue_count)) {}
+
+VirtioDevice::~VirtioDevice() {
+  assert(!host_ && !running_ && in_flight_ == 0);
+}
+
+void VirtioDevice::attach(VirtioHost& host) {
+  loop_.assert_here();
+  host_ = &host;
+  on_attach();
+  for (unsigned i = 0; i < queue_count(); ++i)
+    loop_.attach(slots_[i].notifier, [this, i] { service(i); });
+}
+
+void VirtioDevice::detach() {
+  loop_.assert_here();
+  assert(!running_);
+  for (unsigned i = 0; i < queue_count(); ++i) loop_.detach(slots_[i].notifier);
+  on_detach();
+  host_ = nullptr;
+}
+
+bool VirtioDevice::start(uint64_t features, const std::vector<VirtQueueSetup>& queues) {
+  assert(!running_ && idle() && queues.size() == queue_count());
+  running_ = true;
+  held_ = abandoned_ = broken_ = false;
+  on_start(features);
+  loop_.add_poll_handler(*this);
+  for (unsigned i = 0; i < queue_count(); ++i) {
+    if (!queues[i].ready) continue;
+    if (!queue(i).start(memory_, queues[i], features)) {
+      break_device(queue(i).reason());
+      return false;
+    }
+  }
+  service_all();
+  return true;
+}
+
+void VirtioDevice::hold(bool abandon) {
+  held_ = true;
+  abandoned_ = abandoned_ || abandon;
+}
+
+void VirtioDevice::release() {
+  assert(!abandoned_);
+  held_ = false;
+  service_all();
+}
+
+void VirtioDevice::stop() {
+  assert(running_ && idle());
+  loop_.remove_poll_handler(*this);
+  polling_ = false;
+  for (unsigned i = 0; i < queue_count(); ++i) drop(i);
+  on_stop();
+  running_ = held_ = abandoned_ = broken_ = false;
+}
+
+void VirtioDevice::drop_queue(unsigned index) {
+  assert(held_ && idle());
+  drop(index);
+}
+
+void VirtioDevice::drop(unsigned index) {
+  queue(index).stop();
+  slots_[index].left_over = false;
+}
+
+void VirtioDevice::end_request() {
+  assert(in_flight_ > 0);
+  if (--in_flight_ == 0 && held_) host_->idle();
+}
+
+void VirtioDevice::publish(unsigned index) {
+  if (live() && queue(index).publish()) host_->queue_interrupt(index);
+}
+
+void VirtioDevice::service(unsigned index) {
+  VirtQueue& vq = queue(index);
+  if (!vq.running()) return;
+  for (unsigned round = 0; round < kMaxRounds; ++round) {
+    if (!taking()) return;
+    vq.disable_notifications();
+    slots_[index].left_over = !handle_queue(index);
+    if (vq.broken()) return break_device(vq.reason());
+    if (slots_[index].left_over || polling_ || !vq.enable_notifications()) return;
+  }
+  slots_[index].notifier.set();
+}
+
+void VirtioDevice::service_all() {
+  for (unsigned i = 0; i < queue_count(); ++i) service(i);
+}
+
+void VirtioDevice::break_device(const char* reason) {
+  if (!running_ || broken_) return;
+  broken_ = true;
+  log(kLogGuestErrors, "{}: {}; the device needs a reset", type_name(), reason);
+  host_->needs_reset();
+}
+
+bool VirtioDevice::poll() {
+  if (!taking()) return false;
+  bool found = false;
+  for (unsigned i = 0; i < queue_count(); ++i) {
+    if (slots_[i].left_over || !queue(i).has_work()) continue;
+    found = true;
+    service(i);
+  }
+  return found;
+}
+
+void VirtioDevice::poll_begin() {
+  polling_ = true;
+  if (!taking()) return;
+  for (unsigned i = 0; i < queue_count(); ++i) queue(i).disable_notifications();
+}
+
+bool VirtioDevice::poll_end() {
+  polling_ = false;
+  if (!taking()) return false;
+  bool work = false;
+  for (unsigned i = 0; i < queue_count(); ++i)
+    work |= !slots_[i].left_over && queue(i).enable_notifications();
+  return work;
+}
+
+}  // namespace hv
