@@ -1,0 +1,196 @@
+// Expected results: privileged specification 3.7.
+#include <catch2/catch.hpp>
+
+#include "tests/unit/cpu/bare_hart.h"
+
+using namespace hv;
+using hv::test::BareHart;
+
+namespace {
+
+constexpr unsigned kCfg0 = 0x3a0, kCfg2 = 0x3a2, kAddr0 = 0x3b0;
+constexpr uint64_t kRam = BareHart::kRam;
+
+struct Protected : BareHart {
+  using BareHart::BareHart;
+  bool load(uint64_t address, unsigned size = 8) {
+    uint64_t value;
+    return mmu->load(address, size, value);
+  }
+  bool store(uint64_t address, unsigned size = 8) { return mmu->store(address, size, 0); }
+  bool fetch(uint64_t address) {
+    FetchResult result;
+    return mmu->fetch(address, result);
+  }
+  void set(unsigned entry, uint64_t pmpaddr, uint64_t config) {
+    enter(Priv::kMachine);
+    REQUIRE(csrw(kAddr0 + entry, pmpaddr));
+    REQUIRE(csrs(kCfg0 + entry / 8 * 2, config << (entry % 8 * 8)));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Without an entry S and U get nothing and M everything") {
+  Protected h;
+  CHECK(h.load(kRam));
+  h.enter(Priv::kSupervisor);
+  CHECK_FALSE(h.load(kRam));
+  CHECK(h.hart.exception_cause == Cause::kLoadAccess);
+  CHECK_FALSE(h.store(kRam));
+  CHECK(h.hart.exception_cause == Cause::kStoreAccess);
+  CHECK_FALSE(h.fetch(kRam));
+  CHECK(h.hart.exception_cause == Cause::kFetchAccess);
+}
+
+TEST_CASE("Without a PMP nothing is denied") {
+  Protected h;
+  h.config.pmp_regions = 0;
+  h.mmu->flush_all();
+  h.enter(Priv::kUser);
+  CHECK(h.load(kRam));
+  CHECK_FALSE(h.csrr(kAddr0));
+}
+
+TEST_CASE("Address matching of the three modes") {
+  Protected h;
+  // TOR, entry 0 with address 0 .. 0x80001000; then NAPOT 8 KiB; NA4; TOR between the two before.
+  h.set(0, 0x8000'1000 >> 2, kPmpTor | kPmpRead);
+  h.set(1, (0x8000'2000 >> 2) | 0x3ff, kPmpNapot | kPmpRead);
+  h.set(2, 0x8000'5004 >> 2, kPmpNa4 | kPmpRead);
+  h.set(3, 0x8000'5010 >> 2, kPmpTor | kPmpRead);
+  h.enter(Priv::kSupervisor);
+  CHECK(h.load(kRam));
+  CHECK(h.load(kRam + 0xff8));
+  CHECK_FALSE(h.load(kRam + 0x1000));
+  CHECK(h.load(kRam + 0x2000));
+  CHECK(h.load(kRam + 0x3ff8));
+  CHECK_FALSE(h.load(kRam + 0x4000));
+  CHECK_FALSE(h.load(kRam + 0x5000, 4));
+  CHECK(h.load(kRam + 0x5004, 4));
+  CHECK(h.load(kRam + 0x5008, 8));
+  CHECK_FALSE(h.load(kRam + 0x5010, 1));
+  CHECK(h.load(kRam + 0x500f, 1));
+  CHECK_FALSE(h.store(kRam));
+  CHECK_FALSE(h.fetch(kRam));
+}
+
+TEST_CASE("NAPOT of all ones covers the whole address space") {
+  Protected h;
+  h.set(0, (1ull << 54) - 1, kPmpNapot | kPmpAll);
+  CHECK(h.csrr(kAddr0) == (1ull << 54) - 1);
+  h.enter(Priv::kUser);
+  CHECK(h.load(kRam));
+  CHECK(h.fetch(kRam + BareHart::kRamSize - 4));
+}
+
+TEST_CASE("An access that an entry matches in part fails, M-mode's too") {
+  Protected h;
+  h.set(0, kRam + 0x104 >> 2, kPmpNa4 | kPmpAll | kPmpLocked);
+  h.set(1, ~0ull, kPmpNapot | kPmpAll);
+  for (Priv priv : {Priv::kSupervisor, Priv::kMachine}) {
+    h.enter(priv);
+    CHECK_FALSE(h.load(kRam + 0x100, 8));
+    CHECK(h.load(kRam + 0x100, 4));
+    CHECK(h.load(kRam + 0x104, 4));
+    CHECK_FALSE(h.load(kRam + 0x102, 4));
+    CHECK(h.load(kRam + 0x108, 8));
+  }
+}
+
+TEST_CASE("The lowest-numbered entry decides") {
+  Protected h;
+  h.set(0, kRam >> 2 | 0x1ff, kPmpNapot);  // 4 KiB without any permission
+  h.set(1, ~0ull, kPmpNapot | kPmpAll);
+  h.enter(Priv::kSupervisor);
+  CHECK_FALSE(h.load(kRam));
+  CHECK(h.load(kRam + 0x1000));
+  h.enter(Priv::kMachine);
+  CHECK(h.load(kRam));  // not locked: M is not bound
+}
+
+TEST_CASE("A locked entry binds M-mode and cannot be changed") {
+  Protected h;
+  h.set(1, kRam >> 2 | 0x1ff, kPmpNapot | kPmpRead | kPmpLocked);
+  CHECK(h.load(kRam));
+  CHECK_FALSE(h.store(kRam));
+  CHECK_FALSE(h.fetch(kRam));
+  CHECK(h.csrw(kAddr0 + 1, 0));
+  CHECK(h.csrr(kAddr0 + 1) == (kRam >> 2 | 0x1ff));
+  CHECK(h.csrw(kCfg0, 0));
+  CHECK(h.csrr(kCfg0) == uint64_t{kPmpNapot | kPmpRead | kPmpLocked} << 8);
+  // Entry 0 is free: entry 1 is not TOR.
+  CHECK(h.csrw(kAddr0, 123));
+  CHECK(h.csrr(kAddr0) == 123);
+  reset_hart(h.hart, kRam);
+  CHECK(h.csrr(kCfg0) == 0);
+}
+
+TEST_CASE("A locked TOR entry locks the address below it") {
+  Protected h;
+  REQUIRE(h.csrw(kAddr0 + 2, 100));
+  h.set(3, 200, kPmpTor | kPmpLocked);
+  CHECK(h.csrw(kAddr0 + 2, 1));
+  CHECK(h.csrr(kAddr0 + 2) == 100);
+  CHECK(h.csrw(kAddr0 + 1, 1));
+  CHECK(h.csrr(kAddr0 + 1) == 1);
+}
+
+TEST_CASE("pmpcfg and pmpaddr keep legal values only") {
+  Protected h;
+  CHECK(h.csrw(kCfg0, 0x7f));
+  CHECK(h.csrr(kCfg0) == 0x1f);  // bits 5 and 6 read as 0
+  CHECK(h.csrw(kCfg0, kPmpWrite));
+  CHECK((*h.csrr(kCfg0) & (kPmpRead | kPmpWrite)) != kPmpWrite);  // reserved
+  CHECK(h.csrw(kAddr0, ~0ull));
+  CHECK(h.csrr(kAddr0) == (1ull << 54) - 1);
+  CHECK(h.csrw(kCfg2, 0x1f));
+  CHECK(h.csrr(kCfg2) == 0x1f);
+  CHECK_FALSE(h.csrr(0x3a1));  // odd pmpcfg do not exist in RV64
+  CHECK_FALSE(h.csrr(0x3a4));  // 16 entries
+  CHECK(h.csrr(kAddr0 + 15));
+  CHECK_FALSE(h.csrr(kAddr0 + 16));
+}
+
+TEST_CASE("A page divided by an entry is checked at each access") {
+  Protected h;
+  h.set(0, kRam + 0x800 >> 2, kPmpTor | kPmpAll);
+  h.enter(Priv::kSupervisor);
+  for (int i = 0; i < 2; ++i) {
+    CHECK(h.load(kRam + 0x7f8));
+    CHECK(h.store(kRam + 0x7f8));
+    CHECK_FALSE(h.load(kRam + 0x800));
+    CHECK_FALSE(h.load(kRam + 0x7fc));
+    CHECK(h.fetch(kRam + 0x7fc));
+    CHECK_FALSE(h.fetch(kRam + 0x800));
+  }
+  FetchResult fetched;
+  REQUIRE(h.mmu->fetch(kRam + 0x7f0, fetched));
+  CHECK_FALSE(fetched.whole_page);
+  CHECK(fetched.size == 0x10);
+}
+
+TEST_CASE("The PMP checks page tables, before any A or D bit is set") {
+  Protected h;
+  constexpr uint64_t kRoot = kRam + 0x10'0000, kVa = 0x8000'0000;
+  // A 1 GiB leaf with A and D clear.
+  const uint64_t leaf = kVa >> 2 | kPteValid | kPteRead | kPteWrite;
+  h.poke<uint64_t>(kRoot + 2 * 8, leaf);
+  h.set(0, kRoot >> 2 | 0x1ff, kPmpNapot | kPmpRead);
+  h.set(1, ~0ull, kPmpNapot | kPmpAll);
+  h.hart.csr.satp = 8ull << 60 | kRoot >> 12;
+  h.enter(Priv::kSupervisor);
+  CHECK_FALSE(h.load(kVa));
+  CHECK(h.hart.exception_cause == Cause::kLoadAccess);
+  CHECK(h.peek<uint64_t>(kRoot + 2 * 8) == leaf);
+  h.enter(Priv::kMachine);
+  REQUIRE(h.csrw(kCfg0, uint64_t{kPmpNapot | kPmpAll} << 8 | kPmpNapot));
+  h.enter(Priv::kSupervisor);
+  CHECK_FALSE(h.store(kVa));
+  CHECK(h.hart.exception_cause == Cause::kStoreAccess);
+  h.enter(Priv::kMachine);
+  REQUIRE(h.csrw(kCfg0, uint64_t{kPmpNapot | kPmpAll} << 8 | kPmpNapot | kPmpRead | kPmpWrite));
+  h.enter(Priv::kSupervisor);
+  CHECK(h.store(kVa));
+  CHECK(h.peek<uint64_t>(kRoot + 2 * 8) == (leaf | kPteAccessed | kPteDirty));
+}
