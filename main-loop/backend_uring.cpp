@@ -56,6 +56,7 @@ class UringBackend final : public LoopBackend {
   void disarm(FdRecord& record);
   void arm_wake();
   void arm_queued();
+  void sleep(int64_t timeout_ns);
   void reap();
   void handle(const io_uring_cqe& cqe);
   void handle_poll(FdRecord& record, const io_uring_cqe& cqe);
@@ -64,6 +65,7 @@ class UringBackend final : public LoopBackend {
   bool ring_open_ = false;
   bool enabled_ = false;  // SQEs may be submitted; the enabling thread is the only issuer
   bool wake_armed_ = false;
+  bool woken_ = false;  // a wake-up was reaped since wait() began
   UniqueFd wake_;
   FdTable table_;
   AlwaysReady always_ready_;
@@ -232,12 +234,22 @@ bool UringBackend::peek() {
 
 void UringBackend::wait(int64_t timeout_ns) {
   enable();
+  woken_ = false;
   arm_queued();
-  if (always_ready_.any() || !ready.empty()) timeout_ns = 0;
+  if (always_ready_.any() || !ready.empty() || woken_) timeout_ns = 0;
   if (timeout_ns == 0) {
     submit();
     if (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) io_uring_get_events(&ring_);
+    reap();
   } else {
+    sleep(timeout_ns);
+  }
+  always_ready_.report(ready);
+}
+
+void UringBackend::sleep(int64_t timeout_ns) {
+  const int64_t end_ns = timeout_ns < 0 ? 0 : loop_now_ns() + timeout_ns;
+  for (;;) {
     io_uring_cqe* cqe = nullptr;
     __kernel_timespec timeout{.tv_sec = timeout_ns / 1'000'000'000,
                               .tv_nsec = timeout_ns % 1'000'000'000};
@@ -245,9 +257,15 @@ void UringBackend::wait(int64_t timeout_ns) {
         &ring_, &cqe, 1, timeout_ns < 0 ? nullptr : &timeout, nullptr);
     assert(error >= 0 || error == -ETIME || error == -EINTR || error == -EBUSY || error == -EAGAIN);
     if (error == -EBUSY || error == -EAGAIN) io_uring_get_events(&ring_);
+    reap();
+    if (error < 0 || woken_ || !ready.empty() || always_ready_.any()) return;
+    // Only the remains of polls that were taken back: not worth a round of the loop.
+    arm_queued();
+    if (timeout_ns > 0) {
+      timeout_ns = end_ns - loop_now_ns();
+      if (timeout_ns <= 0) return;
+    }
   }
-  reap();
-  always_ready_.report(ready);
 }
 
 void UringBackend::reap() {
@@ -278,6 +296,7 @@ void UringBackend::handle(const io_uring_cqe& cqe) {
       if (FdRecord* record = table_.find(cqe.user_data >> kTagBits)) handle_poll(*record, cqe);
       break;
     case kTagWake:
+      woken_ = true;
       if (!(cqe.flags & IORING_CQE_F_MORE)) wake_armed_ = false;
       break;
     default:

@@ -63,7 +63,4 @@ struct EventLoop::Impl {
   bool run_posts();
 };
 
-// CLOCK_MONOTONIC.
-int64_t loop_now_ns();
-
 }  // namespace hv

@@ -70,6 +70,9 @@ class LoopBackend {
   }
 };
 
+// CLOCK_MONOTONIC.
+int64_t loop_now_ns();
+
 // Each fails with one line when the host does not offer it.
 Result<std::unique_ptr<LoopBackend>> create_uring_backend();
 Result<std::unique_ptr<LoopBackend>> create_epoll_backend();

@@ -44,10 +44,7 @@ void handle_if_default(int signal, void (*handler)(int), int flags) {
 }
 
 void install_handlers() {
-  static bool installed = false;
-  if (installed) return;
-  installed = true;
-  std::atexit(leave_raw_mode);
+  [[maybe_unused]] static const int at_exit = std::atexit(leave_raw_mode);
   for (const int signal : kEndingSignals)
     handle_if_default(signal, restore_and_end, SA_RESETHAND | SA_NODEFER);
   handle_if_default(SIGCONT, enter_again, SA_RESTART);
