@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "cpu/csr.h"
 #include "cpu/isa/bits.h"
 #include "cpu/isa/lookup.h"
 
@@ -55,10 +56,6 @@ std::string rounding_suffix(const isa::Row& row, uint32_t w) {
   const bool exact = row.op == Op::fcvt_d_w || row.op == Op::fcvt_d_wu || row.op == Op::fcvt_d_s;
   if (rm == (exact ? kRmNearest : kRmDynamic)) return {};
   return fmt::format(",{}", rounding_name(rm));
-}
-
-std::string csr_name(uint32_t number) {
-  return fmt::format("{:#x}", number);
 }
 
 std::string fence_set(uint32_t set) {

@@ -1,0 +1,125 @@
+// Compares cpu/fpu.h with the results that fp_oracle.c wrote.
+//
+// fp_compare RESULTS           compares all
+// fp_compare RESULTS --record  prints a sample as rows for tests/unit/cpu/fp_expected.inc
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+
+#include "cpu/fpu.h"
+#include "tests/isa/fp_cases.h"
+
+using namespace hv;
+
+namespace {
+
+uint64_t compared = 0, different = 0;
+
+class Comparer {
+ public:
+  Comparer(const char* results, bool record)
+      : results_(results, std::ios::binary), record_(record) {}
+
+  // Runs the cases of one variant; `fn` takes hart, operands and rm.
+  template <class Fn>
+  void run(const char* name, FpSource source, FpRandom& random, unsigned frm, unsigned rm,
+           Fn&& fn) {
+    hart_.frm = static_cast<uint8_t>(frm);
+    const fp::Session session(hart_);
+    for (unsigned i = 0; i < FP_CASES; ++i) {
+      const FpCase c = fp_case(&random, source, i);
+      FpResult expected{};
+      results_.read(reinterpret_cast<char*>(&expected), sizeof(expected));
+      hart_.fflags = 0;
+      const uint64_t value = fn(hart_, c.operands);
+      fp::collect_flags(hart_);
+      ++compared;
+      if (record_ && compared % kRecordEvery == 0) {
+        fmt::print("FP_EXPECTED({}, {}, {}, 0x{:x}, 0x{:x}, 0x{:x}, 0x{:x}, 0x{:x})\n", name, frm,
+                   rm, c.operands[0], c.operands[1], c.operands[2], expected.value, expected.flags);
+      }
+      if (value == expected.value && hart_.fflags == expected.flags) continue;
+      if (++different <= kShown)
+        fmt::print(
+            "{} frm={} rm={} {:#x} {:#x} {:#x}: ours {:#x} flags {:#x}, oracle {:#x} {:#x}\n", name,
+            frm, rm, c.operands[0], c.operands[1], c.operands[2], value, hart_.fflags,
+            expected.value, expected.flags);
+    }
+  }
+
+  // As run() for each rounding variant.
+  template <class Fn>
+  void run_rounded(const char* name, FpSource source, FpRandom& random, Fn&& fn) {
+    for (unsigned variant = 0; variant < FP_VARIANTS; ++variant) {
+      const unsigned rm = variant < 5 ? variant : unsigned{fp::kDynamic};
+      run(name, source, random, fp_variant_frm(variant), rm,
+          [&](Hart& hart, const uint64_t* o) { return fn(hart, o, rm); });
+    }
+  }
+
+  bool at_end() {
+    results_.peek();
+    return results_.eof();
+  }
+  bool good() const { return results_.good(); }
+
+ private:
+  static constexpr unsigned kRecordEvery = 3571, kShown = 40;
+
+  std::ifstream results_;
+  bool record_;
+  Hart hart_;
+};
+
+}  // namespace
+
+#define ROUNDED(source, function, ...)                                                             \
+  comparer.run_rounded(#function, source, random, [](Hart& hart, const uint64_t* o, unsigned rm) { \
+    return fp::function(hart, __VA_ARGS__, rm);                                                    \
+  });
+#define PLAIN(source, function, ...)            \
+  comparer.run(#function, source, random, 0, 0, \
+               [](Hart& hart, const uint64_t* o) { return fp::function(hart, __VA_ARGS__); });
+#define DO_SSS_RM(f) ROUNDED(FP_SINGLE, f, o[0], o[1])
+#define DO_DDD_RM(f) ROUNDED(FP_DOUBLE, f, o[0], o[1])
+#define DO_SSSS_RM(f) ROUNDED(FP_SINGLE, f, o[0], o[1], o[2])
+#define DO_DDDD_RM(f) ROUNDED(FP_DOUBLE, f, o[0], o[1], o[2])
+#define DO_SS_RM(f) ROUNDED(FP_SINGLE, f, o[0])
+#define DO_DD_RM(f) ROUNDED(FP_DOUBLE, f, o[0])
+#define DO_SD_RM(f) ROUNDED(FP_DOUBLE, f, o[0])
+#define DO_XS_RM(f) ROUNDED(FP_SINGLE, f, o[0])
+#define DO_XD_RM(f) ROUNDED(FP_DOUBLE, f, o[0])
+#define DO_SX_RM(f) ROUNDED(FP_INTEGER, f, o[0])
+#define DO_DX_RM(f) ROUNDED(FP_INTEGER, f, o[0])
+#define DO_SSS(f) PLAIN(FP_SINGLE, f, o[0], o[1])
+#define DO_DDD(f) PLAIN(FP_DOUBLE, f, o[0], o[1])
+#define DO_XSS(f) PLAIN(FP_SINGLE, f, o[0], o[1])
+#define DO_XDD(f) PLAIN(FP_DOUBLE, f, o[0], o[1])
+#define DO_XS(f) PLAIN(FP_SINGLE, f, o[0])
+#define DO_XD(f) PLAIN(FP_DOUBLE, f, o[0])
+#define DO_DX(f) PLAIN(FP_INTEGER, f, o[0], 0)
+#define DO_DS(f) PLAIN(FP_SINGLE, f, o[0], 0)
+
+int main(int argc, char** argv) {
+  const bool record = argc == 3 && std::strcmp(argv[2], "--record") == 0;
+  if (argc < 2 || argc > 3 || (argc == 3 && !record)) {
+    std::cerr << "usage: fp_compare RESULTS [--record]\n";
+    return 2;
+  }
+  Comparer comparer(argv[1], record);
+#define FP_OP(function, mnemonic, shape) \
+  {                                      \
+    FpRandom random{FP_SEED};            \
+    DO_##shape(function)                 \
+  }
+#include "tests/isa/fp_ops.inc"
+  if (!comparer.good() || !comparer.at_end()) {
+    std::cerr << "the results are not those of these cases\n";
+    return 1;
+  }
+  if (!record) fmt::print("{} results compared, {} different\n", compared, different);
+  return different == 0 ? 0 : 1;
+}

@@ -1,0 +1,205 @@
+#include <catch2/catch.hpp>
+
+#include <bit>
+#include <cstdint>
+#include <random>
+#include <variant>
+
+#include "cpu/fpu.h"
+
+using namespace hv;
+
+namespace {
+
+constexpr uint64_t kBox = 0xffffffff00000000;
+constexpr uint64_t kNanS = kBox | 0x7fc00000, kNanD = 0x7ff8000000000000;
+
+constexpr uint64_t s(float value) {
+  return kBox | std::bit_cast<uint32_t>(value);
+}
+constexpr uint64_t d(double value) {
+  return std::bit_cast<uint64_t>(value);
+}
+
+using Unary = uint64_t (*)(Hart&, uint64_t);
+using UnaryRounded = uint64_t (*)(Hart&, uint64_t, unsigned);
+using Binary = uint64_t (*)(Hart&, uint64_t, uint64_t);
+using BinaryRounded = uint64_t (*)(Hart&, uint64_t, uint64_t, unsigned);
+using TernaryRounded = uint64_t (*)(Hart&, uint64_t, uint64_t, uint64_t, unsigned);
+
+struct Expected {
+  const char* name;
+  std::variant<Unary, UnaryRounded, Binary, BinaryRounded, TernaryRounded> function;
+  uint8_t frm;
+  unsigned rm;
+  uint64_t a, b, c;
+  uint64_t value;
+  unsigned flags;
+};
+
+// Results of qemu-riscv64 (run_fp_oracle.py --record).
+const Expected kExpected[] = {
+#define FP_EXPECTED(function, frm, rm, a, b, c, value, flags) \
+  {#function, fp::function, frm, rm, a, b, c, value, flags},
+#include "tests/unit/cpu/fp_expected.inc"
+#undef FP_EXPECTED
+};
+
+// Calls an operation with as many of the operands as it takes.
+uint64_t call(const Expected& e, Hart& hart) {
+  struct Visitor {
+    const Expected& e;
+    Hart& hart;
+    uint64_t operator()(Unary f) { return f(hart, e.a); }
+    uint64_t operator()(UnaryRounded f) { return f(hart, e.a, e.rm); }
+    uint64_t operator()(Binary f) { return f(hart, e.a, e.b); }
+    uint64_t operator()(BinaryRounded f) { return f(hart, e.a, e.b, e.rm); }
+    uint64_t operator()(TernaryRounded f) { return f(hart, e.a, e.b, e.c, e.rm); }
+  };
+  return std::visit(Visitor{e, hart}, e.function);
+}
+
+}  // namespace
+
+TEST_CASE("results and flags are those that QEMU gave") {
+  Hart hart;
+  for (const Expected& e : kExpected) {
+    CAPTURE(e.name, e.frm, e.rm, e.a, e.b, e.c);
+    hart.fflags = 0;
+    hart.frm = e.frm;
+    uint64_t value;
+    {
+      const fp::Session session(hart);
+      value = call(e, hart);
+    }
+    CHECK(value == e.value);
+    CHECK(hart.fflags == e.flags);
+  }
+}
+
+TEST_CASE("flags stay with the host until they are collected and add up") {
+  Hart hart;
+  const fp::Session session(hart);
+  fp::fdiv_d(hart, d(1), d(3), fp::kDynamic);
+  CHECK(hart.fflags == 0);
+  fp::collect_flags(hart);
+  CHECK(hart.fflags == fp::kInexact);
+  fp::fdiv_d(hart, d(1), d(0), fp::kDynamic);
+  fp::collect_flags(hart);
+  CHECK(hart.fflags == (fp::kInexact | fp::kDivideByZero));
+  hart.fflags = 0;
+  fp::collect_flags(hart);
+  CHECK(hart.fflags == 0);
+}
+
+TEST_CASE("frm_changed loads the rounding mode and keeps gathered flags") {
+  Hart hart;
+  const fp::Session session(hart);
+  const uint64_t nearest = fp::fdiv_d(hart, d(1), d(3), fp::kDynamic);
+  hart.frm = fp::kUp;
+  fp::frm_changed(hart);
+  CHECK(fp::fdiv_d(hart, d(1), d(3), fp::kDynamic) == nearest + 1);
+  // A static mode does not stay.
+  CHECK(fp::fdiv_d(hart, d(1), d(3), fp::kNearestEven) == nearest);
+  CHECK(fp::fdiv_d(hart, d(1), d(3), fp::kNearestMaxMagnitude) == nearest);
+  CHECK(fp::fdiv_d(hart, d(1), d(3), fp::kDynamic) == nearest + 1);
+  fp::collect_flags(hart);
+  CHECK(hart.fflags == fp::kInexact);
+}
+
+TEST_CASE("Session gives the thread back as it was, HostScope in between as well") {
+  const uint32_t before = fp::host::read_control();
+  Hart hart;
+  hart.frm = fp::kTowardZero;
+  {
+    const fp::Session session(hart);
+    fp::fdiv_s(hart, s(1), s(0), fp::kDynamic);
+    {
+      const fp::HostScope scope;
+      CHECK(fp::host::read_control() == fp::host::kDefault);
+      fp::host::div(1.0, 3.0);
+    }
+  }
+  CHECK(hart.fflags == fp::kDivideByZero);
+  CHECK((fp::host::read_control() & ~fp::host::kSticky) == (before & ~fp::host::kSticky));
+}
+
+TEST_CASE("rounding_ok refuses reserved modes, static and dynamic") {
+  Hart hart;
+  for (const unsigned rm : {0u, 1u, 2u, 3u, 4u, 7u}) CHECK(fp::rounding_ok(hart, rm));
+  CHECK_FALSE(fp::rounding_ok(hart, 5));
+  CHECK_FALSE(fp::rounding_ok(hart, 6));
+  for (const uint8_t frm : {5, 6, 7}) {
+    hart.frm = frm;
+    CHECK_FALSE(fp::rounding_ok(hart, fp::kDynamic));
+    CHECK(fp::rounding_ok(hart, fp::kNearestEven));
+  }
+}
+
+TEST_CASE("a single without NaN box counts as the canonical NaN") {
+  Hart hart;
+  const fp::Session session(hart);
+  CHECK(fp::fadd_s(hart, 0x3f800000, s(1), fp::kDynamic) == kNanS);
+  CHECK(fp::fmin_s(hart, 0x3f800000, s(2)) == s(2));
+  CHECK(fp::fsgnj_s(hart, 0x3f800000, s(-1)) == (kNanS | 0x80000000));
+  CHECK(fp::fclass_s(hart, 0x3f800000) == 1 << 9);
+  fp::collect_flags(hart);
+  CHECK(hart.fflags == 0);
+}
+
+// Unprivileged specification 20.6: invalid even when the addend is a quiet NaN.
+TEST_CASE("inf * 0 + quiet NaN is invalid in every rounding mode") {
+  Hart hart;
+  for (const unsigned rm : {0u, 1u, 2u, 3u, 4u, 7u}) {
+    hart.fflags = 0;
+    const fp::Session session(hart);
+    CHECK(fp::fmadd_d(hart, d(INFINITY), d(0), kNanD, rm) == kNanD);
+    fp::collect_flags(hart);
+    CHECK(hart.fflags == fp::kInvalid);
+  }
+}
+
+// Two implementations that share nothing: SSE instructions and integers. The integer one serves
+// hosts without FMA3.
+TEST_CASE("host arithmetic and integer arithmetic agree") {
+  std::mt19937_64 random(7);
+  const auto value = [&] {
+    const uint64_t bits = random();
+    switch (random() % 4) {
+      case 0:
+        return bits;
+      case 1:
+        return bits & 0x800fffffffffffff;
+      default:
+        return (bits & 0x800fffffffffffff) | (1023 - 2 + random() % 5) << 52;
+    }
+  };
+  Hart hart;
+  for (unsigned mode = 0; mode < 4; ++mode) {
+    hart.frm = static_cast<uint8_t>(mode);
+    const fp::Session session(hart);
+    for (int i = 0; i < 20000; ++i) {
+      const uint64_t a = value(), b = value(), c = value();
+      const auto same = [&](uint64_t bits, fp::soft::Outcome outcome) {
+        fp::collect_flags(hart);
+        const bool equal = bits == outcome.bits && hart.fflags == outcome.flags;
+        hart.fflags = 0;
+        return equal;
+      };
+      CAPTURE(mode, a, b, c);
+      const auto& k = fp::soft::kDouble;
+      const bool sum = same(fp::fadd_d(hart, a, b, 7), fp::soft::add(k, a, b, mode));
+      const bool product = same(fp::fmul_d(hart, a, b, 7), fp::soft::mul(k, a, b, mode));
+      const bool quotient = same(fp::fdiv_d(hart, a, b, 7), fp::soft::div(k, a, b, mode));
+      const bool root = same(fp::fsqrt_d(hart, a, 7), fp::soft::sqrt(k, a, mode));
+      const bool fused = same(fp::fmadd_d(hart, a, b, c, 7), fp::soft::fma(k, a, b, c, mode));
+      if (!(sum && product && quotient && root && fused)) {
+        CHECK(sum);
+        CHECK(product);
+        CHECK(quotient);
+        CHECK(root);
+        CHECK(fused);
+      }
+    }
+  }
+}
