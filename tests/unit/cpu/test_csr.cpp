@@ -1,5 +1,5 @@
 // Expected results: privileged specification chapters 2 to 4, Sstc, Zicbom; where these leave a
-// choice, what tests/unit/cpu/csr_oracle.S reads back on QEMU.
+// choice, what QEMU 10 reads back.
 #include <catch2/catch.hpp>
 
 #include "cpu/csr.h"
