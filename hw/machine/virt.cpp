@@ -11,6 +11,13 @@ namespace {
 
 constexpr unsigned kMaxHarts = 64;
 
+static_assert(TestFinisher::kWindowSize <= memory_map::kTestFinisher.size &&
+              GoldfishRtc::kWindowSize <= memory_map::kRtc.size &&
+              Clint::kWindowSize <= memory_map::kClint.size &&
+              Plic::kWindowSize <= memory_map::kPlic.size &&
+              Uart16550::kWindowSize <= memory_map::kUart0.size &&
+              VirtioMmioTransport::kWindowSize <= memory_map::kVirtioSlotSize);
+
 uint64_t round_up_to_page(uint64_t size) {
   return (size + GuestMemory::kPageSize - 1) / GuestMemory::kPageSize * GuestMemory::kPageSize;
 }
@@ -98,7 +105,6 @@ Result<> VirtBoard::map_devices() {
   HV_TRY(map_.add(kBootRom.name, kBootRom.base, kBootRom.size, boot_rom_));
   const auto add = [&](const MemoryRegion& region, auto& device) {
     using Type = std::remove_reference_t<decltype(device)>;
-    static_assert(Type::kWindowSize <= 1 << 24);
     return map_.add(region.name, region.base, Type::kWindowSize, device, Type::kMinAccess,
                     Type::kMaxAccess);
   };
@@ -137,7 +143,7 @@ bool VirtBoard::place_hart(Hart& hart) const {
 }
 
 VirtBoard::~VirtBoard() {
-  if (vcpus_) pause();
+  if (running_) pause();
 }
 
 Result<> VirtBoard::reset() {
@@ -148,12 +154,14 @@ Result<> VirtBoard::reset() {
 }
 
 void VirtBoard::pause() {
+  running_ = false;
   vcpus_->pause_all();
   for (Device* device : devices_) device->quiesce();
   clock_.pause();
 }
 
 void VirtBoard::resume() {
+  running_ = true;
   clock_.resume();
   for (Device* device : devices_) device->resume();
   vcpus_->resume_all();

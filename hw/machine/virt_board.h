@@ -76,6 +76,7 @@ class VirtBoard final : public VirtMachine {
   std::vector<Device*> devices_;  // all of the above, in the order of reset
   std::unique_ptr<BuiltinSbi> sbi_;
   std::vector<DeviceInfo> device_infos_;
+  bool running_ = false;
 };
 
 }  // namespace hv
