@@ -33,6 +33,21 @@ struct TestMachine {
         trap_vector(kRam + ram_size - GuestMemory::kPageSize) {
     prepare(mmio);
     mmio.freeze();
+    put(trap_vector, {kWfi});
+    start();
+  }
+  explicit TestMachine(std::string_view cpu = "rv64", uint64_t ram_size = 16 << 20)
+      : TestMachine(cpu, ram_size, [](MmioMap&) {}) {}
+  // A second hart on the memory of `other`, with its own register windows (none).
+  explicit TestMachine(const TestMachine& other)
+      : config(other.config), memory(other.memory), trap_vector(other.trap_vector) {
+    mmio.freeze();
+    start();
+  }
+
+  static constexpr uint32_t kWfi = 0x10500073;
+
+  void start() {
     hart.config = &config;
     hart.memory = memory.get();
     hart.mmio = &mmio;
@@ -43,13 +58,8 @@ struct TestMachine {
     hart.csr.mstatus |= kMstatusFs;
     hart.csr.mtvec = trap_vector;
     state_changed(hart);
-    put(trap_vector, {kWfi});
     engine = std::make_unique<Interpreter>(hart);
   }
-  explicit TestMachine(std::string_view cpu = "rv64", uint64_t ram_size = 16 << 20)
-      : TestMachine(cpu, ram_size, [](MmioMap&) {}) {}
-
-  static constexpr uint32_t kWfi = 0x10500073;
 
   void put(uint64_t address, std::initializer_list<uint32_t> words) {
     for (const uint32_t word : words) {
@@ -77,7 +87,7 @@ struct TestMachine {
   bool trapped() const { return hart.pc == trap_vector + 4; }
 
   CpuConfig config;
-  std::unique_ptr<GuestMemory> memory;
+  std::shared_ptr<GuestMemory> memory;
   MmioMap mmio;
   GuestClock clock;
   uint64_t trap_vector;

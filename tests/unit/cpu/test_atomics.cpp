@@ -1,0 +1,136 @@
+// LR/SC and AMO beside other harts, and their exceptions; a few results named by the specification.
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "tests/unit/cpu/encode.h"
+#include "tests/unit/cpu/test_machine.h"
+
+namespace hv::test {
+namespace {
+
+using namespace rv;
+
+constexpr uint64_t kCode = TestMachine::kRam + 0x1000;
+constexpr uint64_t kData = TestMachine::kRam + 0x8000;
+
+// lr.w a0 at a1, stops; sc.w a2 of a3 at a1, stops.
+struct Reservation {
+  Reservation() {
+    m.put(kCode, {lr_w(a0, a1), wfi(), sc_w(a2, a3, a1), wfi()});
+    m.hart.x[a1] = kData;
+    m.hart.x[a3] = 99;
+    m.poke<uint32_t>(kData, 5);
+    m.run(kCode);
+    CHECK(m.hart.x[a0] == 5);
+  }
+  // rd of sc: 0 is success.
+  uint64_t conditional_store() {
+    m.run(kCode + 8);
+    return m.hart.x[a2];
+  }
+  TestMachine m;
+};
+
+TEST_CASE("sc stores when nothing happened since lr, once") {
+  Reservation r;
+  CHECK(r.conditional_store() == 0);
+  CHECK(r.m.peek<uint32_t>(kData) == 99);
+  r.m.hart.x[a3] = 7;
+  CHECK(r.conditional_store() == 1);
+  CHECK(r.m.peek<uint32_t>(kData) == 99);
+}
+
+TEST_CASE("sc fails after another hart's store of another value") {
+  Reservation r;
+  r.m.poke<uint32_t>(kData, 6);
+  CHECK(r.conditional_store() == 1);
+  CHECK(r.m.peek<uint32_t>(kData) == 6);
+}
+
+TEST_CASE("sc fails at another address even if the value is the same") {
+  Reservation r;
+  r.m.poke<uint32_t>(kData + 4, 5);
+  r.m.hart.x[a1] = kData + 4;
+  CHECK(r.conditional_store() == 1);
+  CHECK(r.m.peek<uint32_t>(kData + 4) == 5);
+}
+
+TEST_CASE("misaligned and unmapped atomics raise store or load exceptions") {
+  TestMachine m;
+  struct Case {
+    uint32_t word;
+    uint64_t address;
+    uint64_t cause;
+  };
+  const Case cases[] = {
+      {amoadd_w(a0, a1, a2), kData + 2, 6},
+      {lr_d(a0, a2), kData + 4, 4},
+      {sc_d(a0, a1, a2), kData + 4, 6},
+      {amoadd_w(a0, a1, a2), 0x1000, 7},
+      {lr_w(a0, a2), 0x1000, 5},
+      {sc_w(a0, a1, a2), 0x1000, 7},
+  };
+  for (const Case& c : cases) {
+    m.put(kCode, {c.word});
+    m.engine->fence_i();
+    m.hart.x[a2] = c.address;
+    m.run(kCode);
+    INFO("address " << c.address);
+    REQUIRE(m.trapped());
+    CHECK(m.hart.csr.mcause == c.cause);
+    CHECK(m.hart.csr.mtval == c.address);
+  }
+}
+
+TEST_CASE("two harts count without loss") {
+  TestMachine first;
+  TestMachine second(first);
+  constexpr int32_t kTurns = 2000;
+  SECTION("by amoadd") {
+    first.put(kCode, {addi(a0, a0, -1), amoadd_w(zero, a1, a2), bne(a0, zero, -8), wfi()});
+  }
+  SECTION("by lr and sc") {
+    first.put(kCode, {addi(a0, a0, -1), lr_w(t0, a2), add(t0, t0, a1), sc_w(t1, t0, a2),
+                      bne(t1, zero, -12), bne(a0, zero, -20), wfi()});
+  }
+  for (TestMachine* m : {&first, &second}) {
+    m->hart.x[a0] = kTurns;
+    m->hart.x[a1] = 1;
+    m->hart.x[a2] = kData;
+  }
+  std::thread other([&] { second.run(kCode); });
+  first.run(kCode);
+  other.join();
+  CHECK(first.peek<uint32_t>(kData) == 2 * kTurns);
+}
+
+TEST_CASE("division by zero and overflow give the specification's values") {
+  TestMachine m;
+  constexpr uint64_t kMin64 = 1ull << 63, kMin32 = 0xffff'ffff'8000'0000, kOnes = ~0ull;
+  m.hart.x[t0] = kMin64;
+  m.hart.x[t1] = kOnes;
+  m.hart.x[t2] = kMin32;
+  m.put(kCode, {div(a0, t0, t1), rem(a1, t0, t1), div(a2, t0, zero), rem(a3, t0, zero),
+                divw(a4, t2, t1), remw(a5, t2, t1), divw(a6, t2, zero), remw(a7, t2, zero), wfi()});
+  m.run(kCode);
+  CHECK(m.hart.x[a0] == kMin64);
+  CHECK(m.hart.x[a1] == 0);
+  CHECK(m.hart.x[a2] == kOnes);
+  CHECK(m.hart.x[a3] == kMin64);
+  CHECK(m.hart.x[a4] == kMin32);
+  CHECK(m.hart.x[a5] == 0);
+  CHECK(m.hart.x[a6] == kOnes);
+  CHECK(m.hart.x[a7] == kMin32);
+}
+
+TEST_CASE("ctzw of a low word of zero is 32 whatever is above") {
+  TestMachine m;
+  m.hart.x[t0] = 1ull << 40;
+  m.put(kCode, {ctzw(a0, t0), ctzw(a1, zero), wfi()});
+  m.run(kCode);
+  CHECK(m.hart.x[a0] == 32);
+  CHECK(m.hart.x[a1] == 32);
+}
+
+}  // namespace
+}  // namespace hv::test
