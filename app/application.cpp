@@ -18,17 +18,17 @@ namespace {
 
 // "terminating on signal 15 from pid 4711 (kill)", as QEMU says it.
 void report_signal(int signal, int sender_pid) {
-  std::string text = fmt::format("hartvisor: terminating on signal {}", signal);
+  std::string text = fmt::format("terminating on signal {}", signal);
   if (sender_pid > 0) {
     std::string command = "unknown process";
     std::ifstream file(fmt::format("/proc/{}/comm", sender_pid));
     std::getline(file, command);
     text += fmt::format(" from pid {} ({})", sender_pid, command);
   }
-  fmt::print(stderr, "{}\n", text);
+  report(text);
 }
 
-// A daemon leaves its working directory; what is opened later must not depend on it.
+// A daemon leaves its working directory; what is opened or removed later must not depend on it.
 void make_absolute(std::string& path) {
   std::error_code error;
   if (path.empty() || path == "none" || path == "default") return;
@@ -55,6 +55,7 @@ class Application {
 
  private:
   Result<> set_up() {
+    set_message_timestamps(options_.message_timestamps);
     if (!options_.log_file.empty()) HV_TRY(log_set_file(options_.log_file));
     if (!options_.log_items.empty()) HV_TRY(log_set_items(options_.log_items));
     if (!options_.process_name.empty()) prctl(PR_SET_NAME, options_.process_name.c_str());
@@ -64,6 +65,12 @@ class Application {
       VirtConfig& board = options_.machine;
       for (std::string* path : {&board.kernel, &board.initrd, &board.dtb, &board.bios})
         make_absolute(*path);
+      for (KeyValues& chardev : options_.chardevs) {
+        if (auto path = chardev.take("path")) {
+          make_absolute(*path);
+          chardev.add("path", *path);
+        }
+      }
     }
     HV_TRY(set_up_loop());
     HV_TRY(set_up_machine());
@@ -97,7 +104,7 @@ class Application {
     HV_TRY_ASSIGN(backends_, HostBackends::create(options_, *loop_, escapes));
     VirtConfig& board = options_.machine;
     if (!options_.serial.empty()) {
-      HV_TRY_ASSIGN(board.serial0, backends_->claim_chardev(options_.serial));
+      HV_TRY_ASSIGN(board.serial0, claim_chardev("-serial", options_.serial));
     }
     HV_TRY_ASSIGN(auto machine, VirtMachine::create(board, *backends_, *loop_, *vm_));
     vm_->set_machine(std::move(machine));
@@ -110,10 +117,16 @@ class Application {
                                               [this] { return backends_->iothread_infos(); },
                                               [this] { return backends_->chardev_infos(); }});
     for (const MonitorOptions& monitor : options_.monitors) {
-      HV_TRY_ASSIGN(CharBackend * backend, backends_->claim_chardev(monitor.chardev));
-      monitors_.push_back(QmpServer::create(*loop_, *monitor_context_, *backend, monitor.pretty));
+      HV_TRY_ASSIGN(CharBackend * backend, claim_chardev("-mon", monitor.chardev));
+      monitors_.push_back(QmpServer::create(*monitor_context_, *backend, monitor.pretty));
     }
     return {};
+  }
+
+  Result<CharBackend*> claim_chardev(std::string_view option, const std::string& id) {
+    const auto backend = backends_->claim_chardev(id);
+    if (!backend) return fail("{}: {}", option, backend.error().message);
+    return *backend;
   }
 
   Options options_;

@@ -87,75 +87,18 @@ Result<> plan_plain_drives(Options& options) {
   return {};
 }
 
-bool is_protocol(std::string_view driver) {
-  return driver == "file" || driver == "host_device";
-}
-
-// Moves the protocol layer that a format node holds inline ("file.driver", "file.filename") or by
-// name ("file") into `node`, whose own settings win.
-Result<> merge_protocol_layer(KeyValues& node, const std::string& name,
-                              std::vector<std::pair<std::string, KeyValues>>& protocols) {
-  if (const auto reference = node.take("file")) {
-    const auto found =
-        std::ranges::find(protocols, *reference, [](const auto& p) { return p.first; });
-    if (found == protocols.end())
-      return fail("-blockdev node-name={}: file={}: no such file node, or already in use", name,
-                  *reference);
-    for (const auto& [key, value] : found->second.items())
-      if (!node.get(key)) node.add(key, value);
-    protocols.erase(found);
-    return {};
-  }
-  const std::string driver = node.take("file.driver").value_or("file");
-  if (!is_protocol(driver))
-    return fail("-blockdev node-name={}: file.driver={}: not supported; use file", name, driver);
-  const auto items = node.items();
-  for (const auto& [key, value] : items) {
-    if (!key.starts_with("file.")) continue;
-    node.take(key);
-    const std::string inner = key.substr(5);
-    if (!node.get(inner)) node.add(inner, value);
-  }
-  return {};
-}
-
-// A node's keys in -drive's spelling.
-Result<DiskOptions> node_to_disk(KeyValues node, const std::string& name) {
-  KeyValues drive(fmt::format("-blockdev node-name={}", name));
-  const auto filename = node.take("filename");
-  if (!filename) return fail("-blockdev node-name={}: filename= is missing", name);
-  drive.add("file", *filename);
-  drive.add("format", "raw");
-  if (auto read_only = node.take("read-only")) drive.add("readonly", *read_only);
-  for (const std::string_view key : {"aio", "discard", "cache.direct", "cache.no-flush"})
-    if (auto value = node.take(key)) drive.add(key, *value);
-  KeyValues left(drive.option());
-  for (const auto& [key, value] : node.items()) left.add(key, value);
-  HV_TRY(left.expect_empty(
-      "driver, node-name, file, filename, read-only, aio, discard, cache.direct, cache.no-flush"));
-  HV_TRY_ASSIGN(auto disk, take_disk_options(drive));
-  return disk;
-}
-
 Result<> plan_nodes(Options& options) {
-  std::vector<std::pair<std::string, KeyValues>> protocols;  // not (yet) under a format node
+  const auto find_node = [&](const std::string& name) -> const DiskOptions* {
+    const auto node = std::ranges::find(options.drives, name, &DriveOptions::id);
+    return node == options.drives.end() ? nullptr : &node->disk;
+  };
   for (KeyValues node : options.blockdev_options) {
-    const std::string driver = node.take("driver").value_or("");
     const std::string name = node.take("node-name").value_or("");
-    if (name.empty()) return fail("-blockdev driver={}: node-name= is missing", driver);
-    if (is_protocol(driver)) {
-      protocols.emplace_back(name, std::move(node));
-      continue;
-    }
-    if (driver != "raw")
-      return fail("-blockdev node-name={}: driver={}: not supported; use raw or file", name,
-                  driver);
-    HV_TRY(merge_protocol_layer(node, name, protocols));
-    HV_TRY_ASSIGN(auto disk, node_to_disk(std::move(node), name));
-    options.drives.push_back({name, std::move(disk)});
-  }
-  for (auto& [name, node] : protocols) {
-    HV_TRY_ASSIGN(auto disk, node_to_disk(std::move(node), name));
+    if (name.empty()) return fail("-blockdev: node-name= is missing");
+    HV_TRY_ASSIGN(auto disk, take_disk_options(node, find_node));
+    HV_TRY(node.expect_empty(
+        "driver, node-name, file, filename, read-only, aio, discard, cache.direct, "
+        "cache.no-flush, locking"));
     options.drives.push_back({name, std::move(disk)});
   }
   return {};

@@ -5,6 +5,7 @@
 
 #include "app/application.h"
 #include "app/options.h"
+#include "io/log.h"
 
 namespace {
 
@@ -12,8 +13,8 @@ std::string base_name(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-int report(const hv::Error& error) {
-  fmt::print(stderr, "hartvisor: {}\n", error.message);
+int fail(const hv::Error& error) {
+  hv::report(error.message);
   return 1;
 }
 
@@ -23,11 +24,11 @@ int main(int argc, char** argv) {
   const std::string program = argc > 0 ? base_name(argv[0]) : "hartvisor";
   const std::vector<std::string> arguments(argv + (argc > 0), argv + argc);
   auto options = hv::parse_options(program, arguments);
-  if (!options) return report(options.error());
+  if (!options) return fail(options.error());
   if (options->print_and_exit) {
     fmt::print("{}", *options->print_and_exit);
     return 0;
   }
   const auto status = hv::run_application(std::move(*options));
-  return status ? *status : report(status.error());
+  return status ? *status : fail(status.error());
 }

@@ -64,7 +64,7 @@ Result<> plan_serial(Options& options) {
     return {};
   }
   auto chardev = serial_to_chardev_options(value);
-  if (!chardev) return std::unexpected(chardev.error());
+  if (!chardev) return fail("-serial: {}", chardev.error().message);
   chardev->add("id", kSerialId);
   options.chardevs.push_back(std::move(*chardev));
   options.serial = kSerialId;

@@ -12,11 +12,13 @@ Result<> expect_none(std::string_view option, const std::string& value, std::str
 }
 
 Result<> add_qmp(Options& options, std::string_view option, const std::string& value, bool pretty) {
-  auto chardev = serial_to_chardev_options(value);
-  if (!chardev) return fail("{} {}: {}", option, value, chardev.error().message);
+  const auto equivalent = serial_to_chardev_options(value);
+  if (!equivalent) return fail("{}: {}", option, equivalent.error().message);
   const std::string id = fmt::format("compat_monitor{}", options.monitors.size());
-  chardev->add("id", id);
-  options.chardevs.push_back(std::move(*chardev));
+  KeyValues chardev(option);
+  for (const auto& [key, text] : equivalent->items()) chardev.add(key, text);
+  chardev.add("id", id);
+  options.chardevs.push_back(std::move(chardev));
   options.monitors.push_back({id, pretty});
   return {};
 }

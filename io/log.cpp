@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <ctime>
 
 namespace hv {
 namespace {
@@ -21,6 +22,7 @@ constexpr std::array kItems{
 };
 
 std::atomic<int> log_fd{STDERR_FILENO};
+bool message_timestamps = false;
 
 // One write() per line keeps lines of several threads whole.
 void write_line(int fd, std::string line) {
@@ -75,8 +77,26 @@ std::string log_items_help() {
   return text;
 }
 
+void report(std::string_view text) {
+  std::string prefix;
+  if (message_timestamps) {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    tm utc{};
+    gmtime_r(&now.tv_sec, &utc);
+    char date[32];
+    std::strftime(date, sizeof date, "%FT%T", &utc);
+    prefix = fmt::format("{}.{:06}Z ", date, now.tv_nsec / 1000);
+  }
+  write_line(STDERR_FILENO, fmt::format("{}hartvisor: {}", prefix, text));
+}
+
 void warn(std::string_view text) {
-  write_line(STDERR_FILENO, fmt::format("hartvisor: warning: {}", text));
+  report(fmt::format("warning: {}", text));
+}
+
+void set_message_timestamps(bool on) {
+  message_timestamps = on;
 }
 
 }  // namespace hv

@@ -45,7 +45,11 @@ void log(LogItem item, fmt::format_string<Args...> format, Args&&... args) {
     log_internal::write(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// "hartvisor: warning: ..." on stderr, always. Any thread. Not for what a guest can repeat at will.
+// "hartvisor: ..." on stderr, always. Any thread. Not for what a guest can repeat at will.
+void report(std::string_view text);
+// "hartvisor: warning: ...", likewise.
 void warn(std::string_view text);
+// -msg timestamp=on: report() and warn() begin with the time (UTC). Before other threads start.
+void set_message_timestamps(bool on);
 
 }  // namespace hv

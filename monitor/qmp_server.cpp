@@ -1,6 +1,5 @@
 #include "monitor/qmp_server.h"
 
-#include "io/log.h"
 #include "monitor/json_framer.h"
 #include "monitor/qmp_dispatcher.h"
 #include "monitor/qmp_events.h"
@@ -8,16 +7,10 @@
 namespace hv {
 namespace {
 
-// How often a full back end is tried again.
-constexpr int64_t kRetryNs = 5'000'000;
-
 class Session final : public QmpServer, public CharFrontend, public VmObserver {
  public:
-  Session(EventLoop& loop, MonitorContext& context, CharBackend& backend, bool pretty)
-      : context_(context),
-        backend_(backend),
-        pretty_(pretty),
-        retry_(loop.make_timer([this] { flush(); })) {
+  Session(MonitorContext& context, CharBackend& backend, bool pretty)
+      : context_(context), backend_(backend), pretty_(pretty) {
     context_.vm.add_observer(*this);
     backend_.set_frontend(this);
   }
@@ -29,16 +22,17 @@ class Session final : public QmpServer, public CharFrontend, public VmObserver {
 
   // --- QmpServer
   void flush() override {
-    const bool was_blocked = is_blocked();
     const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(pending_.data()),
                                          pending_.size());
     pending_.erase(0, backend_.write(bytes));
-    if (!pending_.empty()) retry_->arm_in(kRetryNs);
-    if (was_blocked && !is_blocked()) backend_.accept_input();
+    const bool was_blocked = std::exchange(blocked_, !pending_.empty());
+    if (was_blocked && !blocked_) backend_.accept_input();
   }
 
   // --- CharFrontend
-  size_t can_receive() override { return is_blocked() ? 0 : 4096; }
+  void output_ready() override { flush(); }
+
+  size_t can_receive() override { return blocked_ ? 0 : 4096; }
 
   void receive(std::span<const uint8_t> bytes) override {
     framer_.feed(bytes, [this](std::string_view text, std::string_view fault) {
@@ -50,6 +44,7 @@ class Session final : public QmpServer, public CharFrontend, public VmObserver {
   void opened() override {
     framer_.reset();
     pending_.clear();
+    blocked_ = false;
     negotiated_ = false;
     send({{"QMP", {{"version", qmp_version()}, {"capabilities", Json::array()}}}});
   }
@@ -57,8 +52,8 @@ class Session final : public QmpServer, public CharFrontend, public VmObserver {
   void closed() override {
     framer_.reset();
     pending_.clear();
+    blocked_ = false;
     negotiated_ = false;
-    retry_->cancel();
   }
 
   // --- VmObserver
@@ -69,8 +64,6 @@ class Session final : public QmpServer, public CharFrontend, public VmObserver {
   void on_shutdown(ShutdownCause cause) override { send_event("SHUTDOWN", shutdown_data(cause)); }
 
  private:
-  bool is_blocked() const { return !pending_.empty(); }
-
   void send(const Json& message) {
     pending_ += to_text(message, pretty_);
     pending_ += "\r\n";
@@ -84,17 +77,17 @@ class Session final : public QmpServer, public CharFrontend, public VmObserver {
   MonitorContext& context_;
   CharBackend& backend_;
   const bool pretty_;
-  std::unique_ptr<Timer> retry_;
   JsonFramer framer_;
-  std::string pending_;  // what the back end has not taken yet
+  std::string pending_;   // what the back end has not taken yet
+  bool blocked_ = false;  // the back end is full
   bool negotiated_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<QmpServer> QmpServer::create(EventLoop& main_loop, MonitorContext& context,
-                                             CharBackend& backend, bool pretty) {
-  return std::make_unique<Session>(main_loop, context, backend, pretty);
+std::unique_ptr<QmpServer> QmpServer::create(MonitorContext& context, CharBackend& backend,
+                                             bool pretty) {
+  return std::make_unique<Session>(context, backend, pretty);
 }
 
 }  // namespace hv

@@ -8,7 +8,6 @@
 
 #include "hw/machine/vm.h"
 #include "io/char_backend.h"
-#include "main-loop/event_loop.h"
 
 namespace hv {
 
@@ -45,8 +44,8 @@ class QmpServer {
   static constexpr size_t kMaxPending = size_t{1} << 20;
 
   // Takes the back end's front-end place until it is destroyed.
-  static std::unique_ptr<QmpServer> create(EventLoop& main_loop, MonitorContext& context,
-                                           CharBackend& backend, bool pretty);
+  static std::unique_ptr<QmpServer> create(MonitorContext& context, CharBackend& backend,
+                                           bool pretty);
   virtual ~QmpServer() = default;
 
   // Before the process ends: hands what is still queued to the back end, as far as it takes it.

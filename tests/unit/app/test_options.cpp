@@ -1,0 +1,207 @@
+#include "app/options.h"
+
+#include <catch2/catch.hpp>
+
+#include "app/option_table.h"
+
+namespace hv {
+namespace {
+
+Result<Options> parse(const std::vector<std::string>& arguments,
+                      std::string_view program = "hartvisor") {
+  return parse_options(program, arguments);
+}
+
+Options good(const std::vector<std::string>& arguments) {
+  auto options = parse(arguments);
+  INFO(fmt::format("{}", fmt::join(arguments, " ")));
+  if (!options) FAIL(options.error().message);
+  return std::move(*options);
+}
+
+// The message; it must be one line.
+std::string error_of(const std::vector<std::string>& arguments) {
+  const auto options = parse(arguments);
+  INFO(fmt::format("{}", fmt::join(arguments, " ")));
+  if (options) FAIL("accepted");
+  CHECK(options.error().message.find('\n') == std::string::npos);
+  return options.error().message;
+}
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::string serial_backend(const Options& options) {
+  for (const KeyValues& chardev : options.chardevs)
+    if (chardev.get("id") == options.serial) return *chardev.get("backend");
+  return "none";
+}
+
+}  // namespace
+
+TEST_CASE("Options: one dash or two, aliases, and the last one counts") {
+  CHECK(good({"-smp", "2"}).machine.smp == 2);
+  CHECK(good({"--smp", "2", "-smp", "3"}).machine.smp == 3);
+  CHECK(good({"-M", "virt"}).machine.smp == 1);
+  CHECK(good({"--machine", "virt,kernel=k,append=a b,firmware=none"}).machine.append == "a b");
+}
+
+TEST_CASE("Options: -smp") {
+  CHECK(good({"-smp", "cpus=4,maxcpus=4"}).machine.smp == 4);
+  CHECK(good({"-smp", "2,sockets=2,cores=1,threads=1"}).machine.smp == 2);
+  CHECK(good({"-smp", "sockets=2,cores=3"}).machine.smp == 6);
+  CHECK(good({"-smp", "64"}).machine.smp == 64);
+  for (const char* bad : {"0", "65", "two", "-1", "2,maxcpus=4", "3,sockets=2,cores=2,threads=1",
+                          "sockets=64,cores=2", "2,foo=1"}) {
+    INFO(bad);
+    CHECK(has(error_of({"-smp", bad}), "-smp"));
+  }
+}
+
+TEST_CASE("Options: -m counts in MiB and takes suffixes") {
+  CHECK(good({}).machine.memory_size == 128u << 20);
+  CHECK(good({"-m", "64"}).machine.memory_size == 64u << 20);
+  CHECK(good({"-m", "size=524288k"}).machine.memory_size == 512u << 20);
+  CHECK(good({"-m", "1.5G"}).machine.memory_size == 1536u << 20);
+  CHECK(has(error_of({"-m", "4k"}), "the least is 1M"));
+  CHECK(has(error_of({"-m", "much"}), "not a size"));
+  CHECK(has(error_of({"-m", ""}), "not a size"));
+  CHECK(has(error_of({"-m", "1G,slots=2"}), "slots"));
+}
+
+TEST_CASE("Options: memory of a back end object") {
+  CHECK(good({"-object", "memory-backend-ram,id=m,size=256M", "-M", "virt,memory-backend=m"})
+            .machine.memory_size == 256u << 20);
+  CHECK(has(error_of({"-M", "virt,memory-backend=m"}), "memory-backend=m"));
+  CHECK(has(error_of({"-m", "1G", "-object", "memory-backend-ram,id=m,size=256M", "-M",
+                      "virt,memory-backend=m"}),
+            "-m"));
+}
+
+TEST_CASE("Options: what is not there is refused by name") {
+  CHECK(has(error_of({"-spice", "x"}), "-spice: not supported"));
+  CHECK(has(error_of({"--vnc", ":1"}), "-vnc: not supported"));
+  CHECK(has(error_of({"-netdev", "user,id=n"}), "-netdev: not supported"));
+  CHECK(error_of({"-foo"}) == "-foo: no such option; --help lists them");
+  CHECK(has(error_of({"-kernel"}), "-kernel: an argument is missing"));
+  CHECK(has(error_of({"disk.img"}), "-drive file=disk.img"));
+  CHECK(has(error_of({"-monitor", "stdio"}), "-monitor stdio"));
+  CHECK(has(error_of({"-display", "gtk"}), "-display gtk"));
+  CHECK(has(error_of({"-M", "sifive_u"}), "no such machine"));
+  CHECK(has(error_of({"-M", "virt,foo=1"}), "foo"));
+  CHECK(has(error_of({"-M", "virt,aia=aplic"}), "aia"));
+  CHECK(has(error_of({"-rtc", "base=localtime"}), "base"));
+  good({"-net", "none", "-nic", "none", "-monitor", "none", "-parallel", "none", "-vga", "none",
+        "-no-user-config", "-rtc", "base=utc", "-name", "g,debug-threads=on"});
+}
+
+TEST_CASE("Options: no option is both taken and refused") {
+  for (const RefusedOption& refused : refused_options()) {
+    INFO(refused.name);
+    CHECK(find_option(refused.name) == nullptr);
+  }
+}
+
+TEST_CASE("Options: accelerators") {
+  good({"-accel", "tcg,thread=multi", "-smp", "4"});
+  good({"-accel", "kvm", "-accel", "tcg"});
+  good({"-M", "virt,accel=kvm:tcg"});
+  good({"-accel", "tcg,thread=single"});
+  CHECK(has(error_of({"-accel", "kvm"}), "-accel kvm: not supported"));
+  CHECK(has(error_of({"-accel", "fast"}), "no such accelerator"));
+  CHECK(has(error_of({"-accel", "tcg,thread=single", "-smp", "2"}), "thread=single"));
+  CHECK(has(error_of({"-accel", "tcg,thread=some"}), "thread=some"));
+}
+
+TEST_CASE("Options: where the serial port goes") {
+  const auto where = [](const std::vector<std::string>& arguments) {
+    return serial_backend(good(arguments));
+  };
+  CHECK(where({}) == "stdio");
+  CHECK(where({"-nographic"}) == "stdio");
+  CHECK(where({"-nographic", "-display", "none"}) == "stdio");
+  CHECK(where({"-display", "none"}) == "null");
+  CHECK(where({"-nodefaults"}) == "none");
+  CHECK(where({"-nodefaults", "-nographic", "-serial", "stdio"}) == "stdio");
+  CHECK(where({"-qmp", "stdio"}) == "null");
+  CHECK(where({"-daemonize"}) == "null");
+  CHECK(where({"-serial", "none"}) == "none");
+  CHECK(where({"-serial", "file:log", "-serial", "none"}) == "file");
+  CHECK(where({"-chardev", "pty,id=c", "-serial", "chardev:c"}) == "pty");
+
+  CHECK(has(error_of({"-serial", "null", "-serial", "null"}), "one serial port"));
+  CHECK(has(error_of({"-serial", "stdio", "-qmp", "stdio"}), "stdio"));
+  CHECK(has(error_of({"-daemonize", "-serial", "stdio"}), "-daemonize"));
+  CHECK(has(error_of({"-daemonize", "-nographic"}), "-daemonize"));
+  CHECK(has(error_of({"-serial", "nowhere"}), "nowhere"));
+}
+
+TEST_CASE("Options: ids are given once") {
+  CHECK(has(error_of({"-chardev", "null,id=a", "-chardev", "null,id=a"}), "'a' already"));
+  CHECK(has(error_of({"-chardev", "null"}), "id= is missing"));
+  CHECK(has(error_of({"-object", "iothread,id=t", "-object", "rng-builtin,id=t"}), "'t' already"));
+  CHECK(has(error_of({"-object", "iothread"}), "id= is missing"));
+  CHECK(has(error_of({"-drive", "file=f,id=d", "-drive", "file=g,id=d"}), "'d' already"));
+  CHECK(has(error_of({"-device", "virtio-rng-device,id=r", "-device", "virtio-rng-device,id=r"}),
+            "'r' already"));
+}
+
+TEST_CASE("Options: objects, also as JSON") {
+  const Options options = good({"-object", "iothread,id=t0,poll-max-ns=0", "-object",
+                                R"({"qom-type":"rng-random","id":"r","filename":"/dev/zero"})"});
+  CHECK(options.objects.iothreads.at(0).id == "t0");
+  CHECK(options.objects.iothreads.at(0).poll_max_ns == 0);
+  CHECK(options.objects.rngs.at(0).filename == "/dev/zero");
+  CHECK(has(error_of({"-object", "secret,id=s"}), "no such type"));
+  CHECK(has(error_of({"-object", "iothread,id=t,foo=1"}), "foo"));
+  CHECK(has(error_of({"-object", "{\"qom-type\""}), "JSON"));
+}
+
+TEST_CASE("Options: control monitors") {
+  const Options options = good({"-chardev", "socket,id=c,path=/s,server=on,wait=off", "-mon",
+                                "chardev=c,mode=control", "-qmp-pretty", "unix:/t,server=on"});
+  REQUIRE(options.monitors.size() == 2);
+  CHECK(options.monitors[0].chardev == "c");
+  CHECK(options.monitors[1].pretty);
+  CHECK(has(error_of({"-chardev", "null,id=c", "-mon", "c"}), "mode=readline"));
+}
+
+TEST_CASE("Options: process") {
+  const Options options = good({"-name", "guest=g,process=p", "-uuid",
+                                "01234567-89AB-cdef-0123-456789abcdef", "-no-reboot", "-S", "-echr",
+                                "0x14", "-d", "int", "-d", "unimp", "-msg", "timestamp=on"});
+  CHECK(options.name == "g");
+  CHECK(options.process_name == "p");
+  CHECK(options.uuid == "01234567-89ab-cdef-0123-456789abcdef");
+  CHECK(options.run.no_reboot);
+  CHECK(options.run.start_paused);
+  CHECK(options.escape_key == 0x14);
+  CHECK(options.log_items == "int,unimp");
+  CHECK(options.message_timestamps);
+  CHECK(has(error_of({"-uuid", "1"}), "not a UUID"));
+  CHECK(has(error_of({"-echr", "x"}), "-echr"));
+}
+
+TEST_CASE("Options: help values print and end") {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"-M", "help"},
+                                             {"-machine", "?"},
+                                             {"-M", "virt,help"},
+                                             {"-cpu", "help"},
+                                             {"-accel", "help"},
+                                             {"-display", "help"},
+                                             {"-object", "help"},
+                                             {"-chardev", "help"},
+                                             {"-device", "help"},
+                                             {"-d", "help"},
+                                             {"-device", "virtio-blk-device,help"}}) {
+    INFO(arguments[0] << " " << arguments[1]);
+    const Options options = good(arguments);
+    REQUIRE(options.print_and_exit);
+    CHECK(options.print_and_exit->ends_with('\n'));
+  }
+  CHECK(has(*good({"-machine", "?"}).print_and_exit, "RISC-V VirtIO board"));
+}
+
+}  // namespace hv
