@@ -10,7 +10,7 @@ using hv::test::BareHart;
 namespace {
 
 constexpr uint64_t kTables = BareHart::kRam + 0x10'0000, kData = BareHart::kRam + 0x20'0000;
-constexpr uint64_t kV = 1, kR = 2, kW = 4, kX = 8, kU = 16, kG = 32, kA = 64, kD = 128;
+constexpr uint64_t kV = 1, kR = 2, kW = 4, kX = 8, kU = 16, kA = 64, kD = 128;
 constexpr uint64_t kRwxad = kV | kR | kW | kX | kA | kD;
 constexpr uint64_t kPbmtNc = 1ull << 61, kPbmtReserved = 3ull << 61;
 

@@ -86,7 +86,7 @@ TEST_CASE("NAPOT of all ones covers the whole address space") {
 
 TEST_CASE("An access that an entry matches in part fails, M-mode's too") {
   Protected h;
-  h.set(0, kRam + 0x104 >> 2, kPmpNa4 | kPmpAll | kPmpLocked);
+  h.set(0, (kRam + 0x104) >> 2, kPmpNa4 | kPmpAll | kPmpLocked);
   h.set(1, ~0ull, kPmpNapot | kPmpAll);
   for (Priv priv : {Priv::kSupervisor, Priv::kMachine}) {
     h.enter(priv);
@@ -154,7 +154,7 @@ TEST_CASE("pmpcfg and pmpaddr keep legal values only") {
 
 TEST_CASE("A page divided by an entry is checked at each access") {
   Protected h;
-  h.set(0, kRam + 0x800 >> 2, kPmpTor | kPmpAll);
+  h.set(0, (kRam + 0x800) >> 2, kPmpTor | kPmpAll);
   h.enter(Priv::kSupervisor);
   for (int i = 0; i < 2; ++i) {
     CHECK(h.load(kRam + 0x7f8));
