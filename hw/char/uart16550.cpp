@@ -124,7 +124,7 @@ void Uart16550::write_register(unsigned reg, uint8_t value) {
         state_.dlm = value;
         return;
       }
-      // Enabling the transmit interrupt while THR is empty raises it (data sheet 8.6).
+      // Enabling the transmit interrupt while THR is empty raises it.
       if ((value & ~state_.ier & kIerTransmit) && state_.tx.empty()) state_.thr_interrupt = true;
       state_.ier = value & 0xf;
       return;
