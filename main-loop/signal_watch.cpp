@@ -15,21 +15,19 @@ namespace {
 
 class SignalWatchImpl final : public SignalWatch {
  public:
+  // The watch owns the callback: the loop keeps it alive while it runs, even if it destroys this.
   SignalWatchImpl(EventLoop& loop, UniqueFd fd, std::function<void(int, int)> callback)
       : fd_(std::move(fd)),
-        callback_(std::move(callback)),
-        watch_(loop.watch_fd(fd_.get(), EPOLLIN, [this](uint32_t) { read_one(); })) {}
+        watch_(loop.watch_fd(
+            fd_.get(), EPOLLIN, [fd = fd_.get(), callback = std::move(callback)](uint32_t) {
+              // One signal per event: the descriptor may be closed after it.
+              signalfd_siginfo info{};
+              if (read(fd, &info, sizeof info) != sizeof info) return;
+              callback(static_cast<int>(info.ssi_signo), static_cast<int>(info.ssi_pid));
+            })) {}
 
  private:
-  // One signal per event: the callback may destroy this object.
-  void read_one() {
-    signalfd_siginfo info{};
-    if (read(fd_.get(), &info, sizeof info) != sizeof info) return;
-    callback_(static_cast<int>(info.ssi_signo), static_cast<int>(info.ssi_pid));
-  }
-
   UniqueFd fd_;
-  std::function<void(int, int)> callback_;
   std::unique_ptr<FdWatch> watch_;
 };
 
