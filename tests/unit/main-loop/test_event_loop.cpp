@@ -2,10 +2,13 @@
 #include "main-loop/event_loop.h"
 
 #include <liburing.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -134,6 +137,36 @@ TEST_CASE("automatic choice always gives a loop", "[loop]") {
   auto epoll = EventLoop::create("epoll", WaitKind::kEpoll);
   REQUIRE(epoll);
   CHECK_FALSE((*epoll)->has_uring());
+}
+
+// In a child, for a filter cannot be taken off again.
+TEST_CASE("where io_uring is forbidden, automatic choice falls back and kUring fails", "[loop]") {
+  const int error = GENERATE(EPERM, ENOSYS);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{.len = std::size(code), .filter = code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+      _exit(3);
+    if (EventLoop::create("uring", WaitKind::kUring)) _exit(1);
+    auto loop = EventLoop::create("auto", WaitKind::kAuto);
+    _exit(loop && !(*loop)->has_uring() ? 0 : 2);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 3) {
+    WARN("no seccomp filters here");
+    return;
+  }
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 // Operations, on io_uring only.
