@@ -76,7 +76,7 @@ Result<> plan_plain_drives(Options& options) {
   for (const Drive& drive : drives) options.drives.push_back({drive.id, drive.disk});
 
   std::erase_if(drives, [](const Drive& drive) { return drive.interface != "virtio"; });
-  std::ranges::stable_sort(drives, {}, &Drive::index);
+  std::ranges::sort(drives, {}, &Drive::index);
   for (const Drive& drive : drives) {
     KeyValues device("-drive");
     device.add("driver", "virtio-blk-device");
