@@ -12,6 +12,7 @@ constexpr unsigned kMaxHarts = 64;
 constexpr const char* kVirtHelp =
     "virt options:\n"
     "  accel=NAME         accelerator: interp or tcg\n"
+    "  aclint=on|off      ACLINT in place of the CLINT, with its SSWI (default off)\n"
     "  append=TEXT        kernel command line\n"
     "  dtb=FILE           device tree to use\n"
     "  dumpdtb=FILE       write the device tree to FILE and exit\n"
@@ -75,14 +76,15 @@ Result<> machine(Options& options, const std::string& value) {
   take_text("dumpdtb", board.dumpdtb);
   take_text("memory-backend", options.memory_backend);
   if (const auto accelerators = values.take("accel")) add_accelerators(options, *accelerators);
-  HV_TRY(take_fixed(values, "aclint", "off"));
+  HV_TRY_ASSIGN(const auto aclint, values.take_bool("aclint"));
+  board.aclint = aclint.value_or(board.aclint);
   HV_TRY(take_fixed(values, "usb", "off"));
   HV_TRY(take_fixed(values, "acpi", "off"));
   HV_TRY(take_fixed(values, "dump-guest-core", "off"));
   HV_TRY(take_fixed(values, "mem-merge", "off"));
   HV_TRY(take_fixed(values, "aia", "none"));
   return values.expect_empty(
-      "accel, append, dtb, dumpdtb, firmware, initrd, kernel, memory-backend");
+      "accel, aclint, append, dtb, dumpdtb, firmware, initrd, kernel, memory-backend");
 }
 
 Result<> cpu(Options& options, const std::string& value) {

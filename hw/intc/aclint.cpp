@@ -11,6 +11,21 @@ constexpr uint64_t kMtimeBase = 0xbff8;
 constexpr uint32_t high_half(uint64_t value) {
   return static_cast<uint32_t>(value >> 32);
 }
+// One cell pair per hart and interrupt.
+std::vector<uint32_t> interrupt_cells(std::span<const uint32_t> intc_phandles,
+                                      std::initializer_list<HartIrq> irqs) {
+  std::vector<uint32_t> cells;
+  for (const uint32_t phandle : intc_phandles)
+    for (const HartIrq irq : irqs) cells.insert(cells.end(), {phandle, static_cast<uint32_t>(irq)});
+  return cells;
+}
+void describe_software_interrupts(FdtNode& node, std::string_view compatible,
+                                  std::span<const uint32_t> intc_phandles, HartIrq irq) {
+  node.prop_string("compatible", compatible);
+  node.prop_cells("interrupts-extended", interrupt_cells(intc_phandles, {irq}));
+  node.prop_empty("interrupt-controller");
+  node.prop_u32("#interrupt-cells", 0);
+}
 constexpr uint64_t join(uint32_t high, uint32_t low) {
   return uint64_t{high} << 32 | low;
 }
@@ -31,11 +46,17 @@ void Clint::reset() {
 
 void Clint::describe_fdt(FdtNode& node, std::span<const uint32_t> intc_phandles) const {
   node.prop_strings("compatible", {"sifive,clint0", "riscv,clint0"});
-  std::vector<uint32_t> cells;
-  for (const uint32_t phandle : intc_phandles)
-    cells.insert(cells.end(), {phandle, static_cast<uint32_t>(HartIrq::kMachineSoftware), phandle,
-                               static_cast<uint32_t>(HartIrq::kMachineTimer)});
-  node.prop_cells("interrupts-extended", cells);
+  node.prop_cells("interrupts-extended", interrupt_cells(intc_phandles, {HartIrq::kMachineSoftware,
+                                                                         HartIrq::kMachineTimer}));
+}
+
+void Clint::describe_mswi(FdtNode& node, std::span<const uint32_t> intc_phandles) const {
+  describe_software_interrupts(node, "riscv,aclint-mswi", intc_phandles, HartIrq::kMachineSoftware);
+}
+
+void Clint::describe_mtimer(FdtNode& node, std::span<const uint32_t> intc_phandles) const {
+  node.prop_string("compatible", "riscv,aclint-mtimer");
+  node.prop_cells("interrupts-extended", interrupt_cells(intc_phandles, {HartIrq::kMachineTimer}));
 }
 
 uint32_t Clint::read_word(uint64_t offset) {
@@ -91,13 +112,8 @@ void Clint::mmio_write(uint64_t offset, unsigned size, uint64_t value) {
 }
 
 void AclintSswi::describe_fdt(FdtNode& node, std::span<const uint32_t> intc_phandles) const {
-  node.prop_string("compatible", "riscv,aclint-sswi");
-  std::vector<uint32_t> cells;
-  for (const uint32_t phandle : intc_phandles)
-    cells.insert(cells.end(), {phandle, static_cast<uint32_t>(HartIrq::kSupervisorSoftware)});
-  node.prop_cells("interrupts-extended", cells);
-  node.prop_empty("interrupt-controller");
-  node.prop_u32("#interrupt-cells", 0);
+  describe_software_interrupts(node, "riscv,aclint-sswi", intc_phandles,
+                               HartIrq::kSupervisorSoftware);
 }
 
 uint64_t AclintSswi::mmio_read(uint64_t, unsigned) {

@@ -33,6 +33,10 @@ class Clint final : public Device, public MmioDevice {
   void reset() override;
   // "compatible" and "interrupts-extended"; intc_phandles[i] is hart i's interrupt controller.
   void describe_fdt(FdtNode& node, std::span<const uint32_t> intc_phandles) const;
+  // The same registers as the ACLINT specification names them, in two nodes of 0x4000 and 0x8000
+  // bytes: MSWI at the window's start, MTIMER behind it.
+  void describe_mswi(FdtNode& node, std::span<const uint32_t> intc_phandles) const;
+  void describe_mtimer(FdtNode& node, std::span<const uint32_t> intc_phandles) const;
 
   uint64_t mmio_read(uint64_t offset, unsigned size) override;
   void mmio_write(uint64_t offset, unsigned size, uint64_t value) override;

@@ -75,6 +75,7 @@ Result<> VirtBoard::make_devices(const VirtConfig& config, Backends& backends, E
 
   plic_ = std::make_unique<Plic>(harts);
   clint_ = std::make_unique<Clint>(harts, clock_);
+  if (config.aclint) sswi_ = std::make_unique<AclintSswi>(harts);
   finisher_ = std::make_unique<TestFinisher>(control);
   rtc_ = std::make_unique<GoldfishRtc>(IrqLine(*plic_, irq_map::kRtc), main_loop);
   uart_ = std::make_unique<Uart16550>(IrqLine(*plic_, irq_map::kUart0), config.serial0);
@@ -111,6 +112,7 @@ Result<> VirtBoard::map_devices() {
   HV_TRY(add(kTestFinisher, *finisher_));
   HV_TRY(add(kRtc, *rtc_));
   HV_TRY(add(kClint, *clint_));
+  if (sswi_) HV_TRY(add(kAclintSswi, *sswi_));
   HV_TRY(add(kPlic, *plic_));
   HV_TRY(add(kUart0, *uart_));
   for (unsigned i = 0; i < kVirtioSlots; ++i)
@@ -171,8 +173,7 @@ std::string machine_help() {
   return "Supported machines are:\n"
          "virt                 RISC-V VirtIO board (default)\n"
          "\n"
-         "virt options:\n"
-         "  dumpdtb=FILE       write the device tree to FILE and exit\n";
+         "'-machine virt,help' lists the options of virt\n";
 }
 
 }  // namespace hv

@@ -25,6 +25,7 @@ struct VirtConfig {
   uint64_t memory_size = 128 << 20;  // bytes
   std::string kernel, initrd, append, dtb;
   std::string bios = "default";    // "default" (built-in SBI with -kernel), "none", or a file
+  bool aclint = false;             // -M virt,aclint=on: SSWI, and ACLINT nodes for the CLINT
   std::string dumpdtb;             // -M virt,dumpdtb=FILE: write the tree and exit 0
   CharBackend* serial0 = nullptr;  // nullptr: -serial none
   std::vector<KeyValues> devices;  // -device, in order; "driver" names the type

@@ -57,6 +57,7 @@ class VirtBoard final : public VirtMachine {
   std::vector<uint32_t> describe_harts(FdtBuilder& tree) const;
   void describe_soc(FdtBuilder& tree, const std::vector<uint32_t>& hart_phandles,
                     uint32_t finisher_phandle) const;
+  void describe_core_interrupts(FdtBuilder& tree, const std::vector<uint32_t>& hart_phandles) const;
 
   // Later members use earlier ones: harts outlive the devices that interrupt them, and are parked
   // before anything is destroyed.
@@ -69,6 +70,7 @@ class VirtBoard final : public VirtMachine {
   std::unique_ptr<VcpuSet> vcpus_;
   std::unique_ptr<Plic> plic_;
   std::unique_ptr<Clint> clint_;
+  std::unique_ptr<AclintSswi> sswi_;  // nullptr without aclint=on
   std::unique_ptr<TestFinisher> finisher_;
   std::unique_ptr<GoldfishRtc> rtc_;
   std::unique_ptr<Uart16550> uart_;

@@ -170,10 +170,36 @@ void VirtBoard::describe_soc(FdtBuilder& tree, const std::vector<uint32_t>& hart
     tree.prop_u32("phandle", plic_phandle);
     plic_->describe_fdt(tree, hart_phandles);
   }
-  {
+  describe_core_interrupts(tree, hart_phandles);
+}
+
+void VirtBoard::describe_core_interrupts(FdtBuilder& tree,
+                                         const std::vector<uint32_t>& hart_phandles) const {
+  using namespace memory_map;
+  if (!sswi_) {
     NodeScope node(tree, node_name(kClint));
     prop_reg(tree, kClint);
     clint_->describe_fdt(tree, hart_phandles);
+    return;
+  }
+  constexpr uint32_t kMswiSize = 0x4000, kMtimeOffset = 0xbff8, kMtimecmpSize = 0x7ff8;
+  constexpr auto kBase = static_cast<uint32_t>(kClint.base);
+  {
+    NodeScope node(tree, node_name("mswi", kBase));
+    prop_reg(tree, kBase, kMswiSize);
+    clint_->describe_mswi(tree, hart_phandles);
+  }
+  {
+    NodeScope node(tree, node_name("mtimer", kBase + kMswiSize));
+    const uint32_t mtime_size = static_cast<uint32_t>(kClint.size) - kMtimeOffset;
+    tree.prop_cells(
+        "reg", {0, kBase + kMtimeOffset, 0, mtime_size, 0, kBase + kMswiSize, 0, kMtimecmpSize});
+    clint_->describe_mtimer(tree, hart_phandles);
+  }
+  {
+    NodeScope node(tree, node_name(kAclintSswi));
+    prop_reg(tree, kAclintSswi);
+    sswi_->describe_fdt(tree, hart_phandles);
   }
 }
 

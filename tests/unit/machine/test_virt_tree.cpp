@@ -162,16 +162,17 @@ TEST_CASE("the device tree is QEMU's, but for what is listed") {
   for (unsigned harts : {1u, 3u}) {
     VirtConfig config = board_config();
     config.smp = harts;
+    config.aclint = harts == 3;
     config.memory_size = 256 << 20;
     config.kernel = kernel.path();
     config.initrd = initrd.path();
     config.append = "console=ttyS0 quiet";
     VirtRig rig;
     REQUIRE(rig.create(config));
-    const std::string command = qemu + " -M virt,dumpdtb=" + dump.path() +
-                                " -display none -m 256M -smp " + std::to_string(harts) +
-                                " -kernel " + kernel.path() + " -initrd " + initrd.path() +
-                                " -append 'console=ttyS0 quiet' >/dev/null 2>&1";
+    const std::string command = qemu + " -M virt,aclint=" + (config.aclint ? "on" : "off") +
+                                ",dumpdtb=" + dump.path() + " -display none -m 256M -smp " +
+                                std::to_string(harts) + " -kernel " + kernel.path() + " -initrd " +
+                                initrd.path() + " -append 'console=ttyS0 quiet' >/dev/null 2>&1";
     REQUIRE(std::system(command.c_str()) == 0);
     CHECK(differences(flatten(rig.vm.machine().device_tree()), flatten(read_all(dump.path())),
                       version < 10) == "");
