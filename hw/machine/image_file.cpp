@@ -122,7 +122,8 @@ Result<Bytes> read_image_file(const std::string& name, const std::string& path, 
   size_t used = 0;
   for (;;) {
     if (used > max_size)
-      return fail("{}: larger than the {} MiB of guest memory; raise -m", name, max_size >> 20);
+      return fail("{}: {} MiB are more than the {} MiB of guest memory; raise -m", name,
+                  std::max<uint64_t>(info.st_size, used) >> 20, max_size >> 20);
     if (used == bytes.size()) bytes.resize(bytes.size() * 2);
     const ssize_t got = read(fd.get(), bytes.data() + used, bytes.size() - used);
     if (got < 0 && errno == EINTR) continue;

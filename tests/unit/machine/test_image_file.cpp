@@ -115,7 +115,7 @@ TEST_CASE("read_image_file: contents, and one clear line for each kind of failur
   CHECK(read_image_file("-kernel k", file.path(), kPlenty).value() == data);
   CHECK(read_image_file("-kernel k", file.path(), data.size()).value() == data);
   CHECK(error_of(read_image_file("-kernel k", file.path(), data.size() - 1)) ==
-        "-kernel k: larger than the 0 MiB of guest memory; raise -m");
+        "-kernel k: 0 MiB are more than the 0 MiB of guest memory; raise -m");
   CHECK(error_of(read_image_file("-kernel k", empty.path(), kPlenty)) ==
         "-kernel k: the file is empty");
   CHECK(error_of(read_image_file("-kernel /nonexistent", "/nonexistent", kPlenty)) ==
