@@ -114,13 +114,16 @@ class BlockCache {
   };
 
   static constexpr size_t kJumpEntries = 4096;
-  static constexpr size_t kBuckets = size_t{1} << 14;
+  static constexpr unsigned kBucketBits = 16;
+  static constexpr size_t kBuckets = size_t{1} << kBucketBits;
   static constexpr size_t kChunkBytes = size_t{256} << 10;
 
   static size_t jump_index(uint64_t pc, uint64_t context) {
     return (pc >> 1 ^ pc >> 13 ^ context * 0x9e3779b1u) % kJumpEntries;
   }
-  static size_t bucket_of(uint64_t physical) { return (physical >> 1 ^ physical >> 15) % kBuckets; }
+  static size_t bucket_of(uint64_t physical) {
+    return physical * 0x9e3779b97f4a7c15ull >> (64 - kBucketBits);
+  }
 
   bool fetch_source(Source& source);
   Block* find(const Source& source);
