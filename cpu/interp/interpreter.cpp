@@ -133,7 +133,7 @@ EngineExit Interpreter::execute(AnyHart& hart, Block* block, Labels* labels) {
                .end_of_block = &&end_of_block};
     return EngineExit::kRequest;
   }
-  if (!block) goto look_up;
+  if (!block) goto resume;
   HV_ENTER(block);
 
 #define INSN(id, pattern, format, ext, flags) HV_HANDLER(id)

@@ -145,6 +145,34 @@ TEST_CASE("each address space runs its own code at the same address") {
   CHECK(m.hart.x[a0] == 3 * 3 * 101);
 }
 
+TEST_CASE("a page that is mapped anew runs its new frame's code") {
+  TestMachine m;
+  open_pmp(m);
+  AddressSpace space(m, kRam + 0x10000, 1);
+  // Page 0 stays, page 1 does not. Many turns, so that the numbers of the fetch contexts meet in
+  // the jump cache; three frames, so that they then differ.
+  const uint64_t frames[] = {kRam + 0x31000, kRam + 0x32000, kRam + 0x33000};
+  m.put(kRam + 0x30000, {jal(zero, 0x1000)});
+  for (const int32_t value : {0, 1, 2}) m.put(frames[value], {li(a0, value), ecall()});
+  space.map(0, kRam + 0x30000);
+  uint64_t start = 0;
+  SECTION("reached by a jump from a page that stays") {
+    start = kVirtual;
+  }
+  SECTION("entered directly") {
+    start = kVirtual + 0x1000;
+  }
+  int wrong = 0;
+  for (int turn = 0; turn < 10'000; ++turn) {
+    space.map(1, frames[turn % 3]);
+    m.mmu->flush(std::nullopt, std::nullopt);
+    space.enter();
+    m.run(start);
+    wrong += m.hart.x[a0] != static_cast<uint64_t>(turn % 3);
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("an instruction across two pages comes from both frames") {
   TestMachine m;
   open_pmp(m);
