@@ -50,8 +50,8 @@ class RawDisk::Op final : public FileOp {
   std::unique_ptr<BounceBuffer> bounce_;
 };
 
-RawDisk::RawDisk(ImageFile file, const DiskOptions& options)
-    : file_(std::move(file)), options_(options) {}
+RawDisk::RawDisk(ImageFile file, const DiskOptions& options, MakeEngine make_engine)
+    : file_(std::move(file)), options_(options), make_engine_(std::move(make_engine)) {}
 
 RawDisk::~RawDisk() {
   assert(in_flight_ == 0 && !engine_);
@@ -101,8 +101,9 @@ bool RawDisk::needs_bounce(const DiskRequest& request) const {
 void RawDisk::submit(DiskRequest& request) {
   loop_->assert_here();
   if (!engine_) {
-    engine_ = options_.use_uring && loop_->has_uring() ? make_uring_engine(*loop_)
-                                                       : make_thread_engine(*loop_);
+    engine_ = make_engine_                               ? make_engine_(*loop_)
+              : options_.use_uring && loop_->has_uring() ? make_uring_engine(*loop_)
+                                                         : make_thread_engine(*loop_);
     finish_soon_ = loop_->make_bottom_half([this] { run_finished(); });
   }
   ++in_flight_;

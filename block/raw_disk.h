@@ -1,6 +1,7 @@
 // A raw image: guest sectors are file bytes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,7 +19,10 @@ namespace hv {
 // write-through write. Ops are pooled, so steady state allocates nothing.
 class RawDisk final : public Disk {
  public:
-  RawDisk(ImageFile file, const DiskOptions& options);
+  using MakeEngine = std::function<std::unique_ptr<FileEngine>(EventLoop&)>;
+
+  // Without `make_engine`: as the options and the loop allow.
+  RawDisk(ImageFile file, const DiskOptions& options, MakeEngine make_engine = {});
   ~RawDisk() override;
 
   void attach(EventLoop& loop) override;
@@ -48,6 +52,7 @@ class RawDisk final : public Disk {
 
   ImageFile file_;
   DiskOptions options_;
+  const MakeEngine make_engine_;
   EventLoop* loop_ = nullptr;
   std::unique_ptr<FileEngine> engine_;
   std::unique_ptr<BottomHalf> finish_soon_;

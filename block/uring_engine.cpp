@@ -15,8 +15,6 @@ class UringEngine final : public FileEngine {
 
   void start(FileOp& op) override {
     io_uring_sqe* sqe = loop_.get_sqe(op);
-    // The prep functions clear the user data that get_sqe() has set.
-    const uint64_t user_data = sqe->user_data;
     switch (op.kind) {
       case FileOp::Kind::kRead:
         io_uring_prep_readv(sqe, op.fd, op.iov.data(), static_cast<unsigned>(op.iov.size()),
@@ -38,7 +36,6 @@ class UringEngine final : public FileEngine {
                                 static_cast<off_t>(op.offset), static_cast<off_t>(op.length));
         break;
     }
-    sqe->user_data = user_data;
   }
 
   // The loop submits what is queued with the io_uring_enter of its next wait, which follows when
