@@ -35,7 +35,7 @@ TEST_CASE("an exception inside a block reports the instruction and what retired 
 TEST_CASE("an illegal instruction leaves its bits in mtval") {
   TestMachine m;
   SECTION("four bytes") {
-    m.put(kCode, {nop(), 0xdeadbeef & ~0x7fu | 0x7b});
+    m.put(kCode, {nop(), (0xdeadbeef & ~0x7fu) | 0x7b});
     m.run(kCode);
     REQUIRE(m.trapped());
     CHECK(cause_of(m) == 2);
