@@ -226,7 +226,7 @@ TEST_CASE("Write zeroes gives zeroes, freed only when both sides allow it") {
   CHECK((image.read(kMiB - 512, 2 * kMiB) == std::vector<uint8_t>(2 * kMiB)));
   CHECK((image.read(0, kMiB - 512) == std::vector(before.begin(), before.begin() + kMiB - 512)));
   CHECK((image.read(3 * kMiB - 512, kMiB + 512) ==
-        std::vector(before.begin() + 3 * kMiB - 512, before.end())));
+         std::vector(before.begin() + 3 * kMiB - 512, before.end())));
   if (unmap)
     CHECK(image.allocated() < full);
   else
