@@ -49,6 +49,8 @@ class VcpuSetImpl final : public VcpuSet {
   }
 
   ~VcpuSetImpl() override {
+    // First to the end of every instruction: a hart inside one may wait for another's mailbox.
+    pause_all();
     world_.quit.store(true);
     for (auto& vcpu : vcpus_) vcpu->request(kReqPark);
     for (auto& vcpu : vcpus_) vcpu->join();

@@ -256,6 +256,21 @@ TEST_CASE("Two harts that wait for each other both finish") {
   CHECK(calls >= 2000);
 }
 
+TEST_CASE("Harts that wait for each other do not hold up their end") {
+  for (unsigned round = 0; round < 200; ++round) {
+    Goal goal(20);
+    VcpuSet* set = nullptr;
+    ScriptedHarts harts(2, [&](Hart& hart) {
+      set->at(hart.id ^ 1).run_on_and_wait([&](Hart&) { goal.add(); });
+      return false;
+    });
+    set = harts.set.get();
+    harts.start();
+    goal.wait();
+    CHECK(goal.reached());
+  }
+}
+
 TEST_CASE("Remote fences have taken effect when they return") {
   constexpr unsigned kHarts = 4;
   // A hart knows the epoch of its last fence.i, and shows it while it is inside a block (0: it is
