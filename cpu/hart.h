@@ -63,7 +63,7 @@ class EnvironmentCalls {
 // CSRs that hold state of their own; the rest are views (cpu/csr.cpp). Reset values per the
 // privileged specification 3.4.
 struct CsrState {
-  uint64_t mstatus = 0;
+  uint64_t mstatus = 0;  // without UXL, SXL and SD, which reads add
   uint64_t medeleg = 0, mideleg = 0;
   uint64_t mie = 0;
   uint64_t mtvec = 0, stvec = 0;

@@ -20,9 +20,9 @@ inline bool illegal_fp(Hart& h) {
 inline unsigned rm_of(const DecodedOp& op) {
   return static_cast<unsigned>(op.imm) & 7;
 }
-// State that FS guards has changed.
+// State that FS guards has changed. SD is derived when mstatus is read.
 inline void fp_dirty(Hart& h) {
-  h.csr.mstatus |= kMstatusFs | kMstatusSd;
+  h.csr.mstatus |= kMstatusFs;
 }
 
 // Bodies that store an expression of a, b, c (f sources), i (the integer source) and rm. The

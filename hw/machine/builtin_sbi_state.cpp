@@ -62,9 +62,9 @@ void BuiltinSbi::enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque)
   debug_write_csr(hart, kPmpcfg0, kPmpNapotRwx);
 
   uint64_t& mstatus = hart.csr.mstatus;
-  mstatus &= ~(kMstatusMie | kMstatusMpie | kMstatusSpie | kMstatusMpp | kMstatusSpp |
-               kMstatusMprv | kMstatusSum | kMstatusMxr | kMstatusTvm | kMstatusTw | kMstatusTsr |
-               kMstatusFs | kMstatusSd);
+  mstatus &=
+      ~(kMstatusMie | kMstatusMpie | kMstatusSpie | kMstatusMpp | kMstatusSpp | kMstatusMprv |
+        kMstatusSum | kMstatusMxr | kMstatusTvm | kMstatusTw | kMstatusTsr | kMstatusFs);
   if (hart.has(Ext::kF)) mstatus |= kFsInitial;
   hart.csr.mie = 0;
   hart.csr.stimecmp = ~0ull;

@@ -80,6 +80,19 @@ TEST_CASE("floating point marks mstatus.FS dirty") {
   CHECK((m.hart.csr.mstatus & kMstatusFs) == kMstatusFs);
 }
 
+TEST_CASE("SD goes with FS when the guest makes it clean again") {
+  constexpr uint32_t kMstatus = 0x300;
+  TestMachine m;
+  m.hart.x[t0] = 2ull << 13;  // Clean
+  m.put(kCode, {fadd_d(1, 2, 3), csrr(a0, kMstatus), csrw(kMstatus, t0), csrr(a1, kMstatus),
+                csrw(kMstatus, zero), csrr(a2, kMstatus), wfi()});
+  m.run(kCode);
+  REQUIRE_FALSE(m.trapped());
+  CHECK((m.hart.x[a0] & (kMstatusSd | kMstatusFs)) == (kMstatusSd | kMstatusFs));
+  CHECK((m.hart.x[a1] & (kMstatusSd | kMstatusFs)) == 2ull << 13);
+  CHECK((m.hart.x[a2] & (kMstatusSd | kMstatusFs)) == 0);
+}
+
 TEST_CASE("instructions retired are counted through loops and calls") {
   TestMachine m;
   // 10 turns of 3, with a call of 2 each
