@@ -97,7 +97,8 @@ void Vm::request_reset(bool by_guest) {
 
 void Vm::shut_down(ShutdownCause cause, int exit_status) {
   if (exit_status_) return;
-  const bool by_host = cause == ShutdownCause::kHostQuit || cause == ShutdownCause::kHostSignal;
+  const bool by_host = cause == ShutdownCause::kHostQuit || cause == ShutdownCause::kHostSignal ||
+                       cause == ShutdownCause::kHostUi;
   const bool keep_process = options_.no_shutdown && !by_host;
   if (keep_process && state_ == RunState::kShutdown) return;
 

@@ -37,7 +37,7 @@ class VmObserver {
 //
 //   prelaunch --start--> running <--stop/cont--> paused
 //   running --reset--> running; paused or shutdown --reset--> prelaunch, as in QEMU
-//   any --shutdown--> exit, or with -no-shutdown "shutdown" (quit and signals always exit)
+//   any --shutdown--> exit, or with -no-shutdown "shutdown" (quit, C-a x and signals always exit)
 //
 // Stop the world: harts park at a block boundary, then devices quiesce, then the caller acts;
 // resuming is the reverse.

@@ -178,6 +178,18 @@ TEST_CASE("Vm: -no-shutdown keeps a machine that has powered off until a reset o
   CHECK(f.vm.exit_status() == 0);
 }
 
+TEST_CASE("Vm: -no-shutdown does not keep what a person, a signal or QMP ends") {
+  for (const auto cause :
+       {ShutdownCause::kHostUi, ShutdownCause::kHostSignal, ShutdownCause::kHostQuit}) {
+    Fixture f({.no_shutdown = true});
+    f.take();
+    f.vm.request_shutdown(cause, 0);
+    f.run_posted();
+    CHECK(f.take() == Log{"pause", shutdown_event(cause), "exit"});
+    CHECK(f.vm.exit_status() == 0);
+  }
+}
+
 TEST_CASE("Vm: powerdown is an event and changes nothing") {
   Fixture f;
   f.take();
