@@ -38,7 +38,11 @@ Result<std::unique_ptr<VirtMachine>> VirtMachine::create(const VirtConfig& confi
                                                          SystemControl& control) {
   auto board = std::make_unique<VirtBoard>(config);
   HV_TRY(board->build(config, backends, main_loop, control));
-  if (!config.dumpdtb.empty()) HV_TRY(write_file(config.dumpdtb, board->device_tree()));
+  if (!config.dumpdtb.empty()) {
+    auto tree = board->device_tree();
+    randomize_seeds(tree);  // whoever boots from the file takes its seed for a secret
+    HV_TRY(write_file(config.dumpdtb, tree));
+  }
   return board;
 }
 
