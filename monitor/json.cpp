@@ -1,5 +1,8 @@
 #include "monitor/json.h"
 
+#include <set>
+#include <vector>
+
 namespace hv {
 namespace {
 
@@ -34,8 +37,22 @@ void write_compact(const Json& value, std::string& text) {
 }  // namespace
 
 Result<Json> parse_json(std::string_view text) {
+  // Which of two equal keys counts is not for us to guess; QEMU refuses them too.
+  std::vector<std::set<std::string>> open_objects;
+  bool duplicate = false;
+  const auto note_keys = [&](int, Json::parse_event_t event, const Json& parsed) {
+    if (event == Json::parse_event_t::object_start)
+      open_objects.emplace_back();
+    else if (event == Json::parse_event_t::object_end)
+      open_objects.pop_back();
+    else if (event == Json::parse_event_t::key)
+      duplicate |= !open_objects.back().insert(parsed.get<std::string>()).second;
+    return true;
+  };
   try {
-    return Json::parse(text);
+    auto value = Json::parse(text, note_keys);
+    if (duplicate) return fail("JSON parse error, duplicate key");
+    return value;
   } catch (const Json::exception& error) {
     return fail("JSON parse error, {}", reason_of(error.what()));
   }

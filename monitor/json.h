@@ -12,7 +12,8 @@ namespace hv {
 // Objects keep the order in which they were built.
 using Json = nlohmann::ordered_json;
 
-// Fails with "JSON parse error, ..." that says what was expected and where.
+// Fails with "JSON parse error, ..." that says what was expected and where; a key given twice in
+// one object is an error.
 Result<Json> parse_json(std::string_view text);
 
 // One line with QEMU's spacing ({"a": 1, "b": [2, 3]}), on which clients' text searches rely;

@@ -69,7 +69,12 @@ void JsonFramer::start(char c, const Sink& sink) {
 }
 
 void JsonFramer::take_in_string(char c, const Sink& sink) {
-  if (escaped_) {
+  if (static_cast<uint8_t>(c) < 0x20) {
+    // JSON has no bare control characters in strings. A quote is missing: the next line is read as
+    // a new text, or a session would be out of step for good.
+    reset();
+    sink({}, "JSON parse error, control character in a string");
+  } else if (escaped_) {
     escaped_ = false;
     // \' is QEMU's own; JSON knows only the bare quote.
     if (c != '\'') append('\\');

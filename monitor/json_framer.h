@@ -15,7 +15,8 @@ namespace hv {
 //
 // Input is hostile: a text is at most kMaxSize bytes and kMaxDepth deep. What is bigger is reported
 // once and skipped to its end. A 0xff byte outside or inside a text drops what has come so far
-// (clients send it to start afresh). Not thread-safe.
+// (clients send it to start afresh), and so does a control character inside a string, such as the
+// end of a line on which a quote is missing. Not thread-safe.
 class JsonFramer {
  public:
   static constexpr size_t kMaxSize = size_t{1} << 20;

@@ -44,6 +44,12 @@ TEST_CASE("Framer: stray closers are reported and 0xff starts afresh") {
   CHECK(cut("{\"in a string \xff{}") == Texts{"!JSON parse error, stray '\\uFFFD'", "{}"});
 }
 
+TEST_CASE("Framer: a missing quote costs its line, not the session") {
+  const std::string fault = "!JSON parse error, control character in a string";
+  CHECK(cut("{\"a\":\"b}\n{\"c\":1}\n{\"d\":2}\n") == Texts{fault, R"({"c":1})", R"({"d":2})"});
+  CHECK(cut("{'a\\\n[1]") == Texts{fault, "[1]"});
+}
+
 TEST_CASE("Framer: what is too large or too deep is reported once and skipped") {
   const std::string fault = "!JSON parse error, text is too large or nested too deep";
   const std::string deep(JsonFramer::kMaxDepth + 1, '[');
@@ -64,6 +70,14 @@ TEST_CASE("A bad text gives one message without the library's own wording") {
   REQUIRE_FALSE(result);
   CHECK(result.error().message.starts_with("JSON parse error, syntax error"));
   CHECK(result.error().message.find("json.exception") == std::string::npos);
+}
+
+TEST_CASE("A key given twice is refused") {
+  const auto result = parse_json(R"({"execute":"query-status","execute":"quit"})");
+  REQUIRE_FALSE(result);
+  CHECK(result.error().message == "JSON parse error, duplicate key");
+  CHECK_FALSE(parse_json(R"([{"a":{"b":1,"b":2}}])"));
+  CHECK(parse_json(R"({"a":{"b":1},"b":[{"b":1},{"b":2}]})"));
 }
 
 TEST_CASE("JSON options take the shape of key=value options") {
