@@ -48,7 +48,8 @@ std::string default_serial(const Options& options) {
   if (options.no_defaults) return "none";
   if (options.daemonize || uses_stdio(options)) return "null";
   if (options.display_none && !options.nographic) return "null";
-  return "mon:stdio";
+  // Without a monitor to share the terminal with there are no C-a keys, as in QEMU.
+  return options.monitor_none ? "stdio" : "mon:stdio";
 }
 
 Result<> plan_serial(Options& options) {

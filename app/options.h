@@ -72,6 +72,7 @@ struct Options {
   bool nographic = false;
   bool display_none = false;
   bool no_defaults = false;
+  bool monitor_none = false;  // -monitor none
   // -accel and -M accel=, first choice first.
   std::vector<std::string> accelerators;
   bool single_thread = false;  // tcg,thread=single

@@ -69,6 +69,7 @@ Result<> parallel(Options& options, const std::string& value) {
 }
 
 Result<> monitor(Options& options, const std::string& value) {
+  options.monitor_none = value == "none";
   if (value == "none" || value == "null") return {};
   return fail("-monitor {}: not supported (there is no monitor for people; use -qmp)", value);
 }

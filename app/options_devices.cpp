@@ -135,6 +135,15 @@ Result<> object(Options& options, const std::string& value) {
   return type->add(options.objects, *id, values);
 }
 
+Result<> global(Options&, const std::string& value) {
+  HV_TRY_ASSIGN(auto values, KeyValues::parse("-global", value));
+  HV_TRY_ASSIGN(const auto legacy, values.take_bool("virtio-mmio.force-legacy"));
+  if (legacy.value_or(false) || !values.empty())
+    return fail("-global {}: not supported (give properties to -device and -cpu themselves)",
+                value);
+  return {};
+}
+
 Result<> net(Options& options, const std::string& value) {
   if (value != "none")
     return fail("-net/-nic {}: not supported (there is no network device yet; only 'none')", value);

@@ -92,6 +92,10 @@ TEST_CASE("Options: what is not there is refused by name") {
   CHECK(has(error_of({"-M", "virt,foo=1"}), "foo"));
   CHECK(has(error_of({"-M", "virt,aia=aplic"}), "aia"));
   CHECK(has(error_of({"-rtc", "base=localtime"}), "base"));
+  CHECK(has(error_of({"-global", "virtio-mmio.force-legacy=on"}), "-global"));
+  CHECK(has(error_of({"-global", "virtio-mmio.force-legacy=off,x=1"}), "-global"));
+  CHECK(has(error_of({"-global", "kvm-pit.lost_tick_policy=delay"}), "-global"));
+  good({"-global", "virtio-mmio.force-legacy=false"});
   good({"-net", "none", "-nic", "none", "-monitor", "none", "-parallel", "none", "-vga", "none",
         "-no-user-config", "-rtc", "base=utc", "-name", "g,debug-threads=on"});
 }
@@ -122,6 +126,9 @@ TEST_CASE("Options: where the serial port goes") {
   CHECK(where({"-nographic"}) == "stdio");
   CHECK(where({"-nographic", "-display", "none"}) == "stdio");
   CHECK(where({"-display", "none"}) == "null");
+  CHECK(good({"-nographic"}).chardevs.front().get("mux") == "on");
+  CHECK_FALSE(good({"-nographic", "-monitor", "none"}).chardevs.front().get("mux"));
+  CHECK(where({"-nographic", "-monitor", "none"}) == "stdio");
   CHECK(where({"-nodefaults"}) == "none");
   CHECK(where({"-nodefaults", "-nographic", "-serial", "stdio"}) == "stdio");
   CHECK(where({"-qmp", "stdio"}) == "null");
