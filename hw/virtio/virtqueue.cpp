@@ -104,7 +104,6 @@ bool VirtQueue::walk(Table table, uint16_t index, bool indirect, DescriptorChain
     Descriptor descriptor;
     static_assert(sizeof descriptor == kDescSize);
     copy_from_guest(&descriptor, table.base + uint64_t{kDescSize} * index, kDescSize);
-    if (++taken_ > kMaxChain) return break_queue("descriptor chain is too long");
 
     if (descriptor.flags & kDescIndirect) {
       if (!indirect_) return break_queue("indirect descriptor without the feature");
@@ -116,6 +115,7 @@ bool VirtQueue::walk(Table table, uint16_t index, bool indirect, DescriptorChain
       if (!base) return break_queue("indirect table lies outside RAM");
       return walk({base, descriptor.length / kDescSize}, 0, true, chain);
     }
+    if (++taken_ > kMaxChain) return break_queue("descriptor chain is too long");
     if (!add_buffer(descriptor, chain)) return false;
     if (!(descriptor.flags & kDescNext)) return true;
     index = descriptor.next;

@@ -44,8 +44,9 @@ struct DescriptorChain {
 // one index store and says whether the driver asked for an interrupt.
 class VirtQueue {
  public:
-  // Longest chain taken, direct and indirect descriptors together: QEMU's limit, and the host's for
-  // one scatter-gather call.
+  // Most buffers of a chain, in direct descriptors and in the indirect table together: QEMU's
+  // limit, and the host's for one scatter-gather call. The descriptor of the table itself does not
+  // count.
   static constexpr unsigned kMaxChain = 1024;
   static constexpr unsigned kMaxSize = 1024;
 
@@ -94,7 +95,7 @@ class VirtQueue {
   uint16_t next_used_ = 0;       // free-running: the next used entry to write
   uint16_t published_used_ = 0;  // what the driver sees as used.idx
   unsigned in_use_ = 0;
-  unsigned taken_ = 0;  // descriptors of the chain being walked
+  unsigned taken_ = 0;  // buffers of the chain being walked
   const char* reason_ = nullptr;
 };
 

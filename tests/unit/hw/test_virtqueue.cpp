@@ -243,13 +243,13 @@ TEST_CASE("Hostile chains break the queue") {
 
 TEST_CASE("1024 descriptors in an indirect table are fine") {
   Fixture f;
-  f.guest.set_desc(0, kTable, 1023 * 16, GuestQueue::kIndirect);
-  for (uint16_t i = 0; i < 1023; ++i)
-    f.guest.set_desc_at(kTable + 16u * i, kData, 1, i < 1022 ? GuestQueue::kNext : 0,
+  f.guest.set_desc(0, kTable, 1024 * 16, GuestQueue::kIndirect);
+  for (uint16_t i = 0; i < 1024; ++i)
+    f.guest.set_desc_at(kTable + 16u * i, kData, 1, i < 1023 ? GuestQueue::kNext : 0,
                         static_cast<uint16_t>(i + 1));
   f.guest.submit(0);
   REQUIRE(f.queue.pop(f.chain));
-  CHECK(f.chain.readable.size() == 1023);
+  CHECK(f.chain.readable.size() == 1024);
 }
 
 TEST_CASE("Indirect descriptors need the feature") {
