@@ -19,7 +19,7 @@ class CharFrontend {
   // There is room again after a write() that took less than it was given.
   virtual void output_ready() {}
   virtual void opened() {}  // a peer has connected
-  virtual void closed() {}  // the peer is gone
+  virtual void closed() {}  // the peer is gone; what it sent before may still come
 
  protected:
   ~CharFrontend() = default;

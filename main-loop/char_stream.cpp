@@ -99,7 +99,6 @@ void CharStream::open_stream(UniqueFd input, UniqueFd output) {
   loop_.assert_here();
   assert(!open_);
   open_ = true;
-  input_ended_ = false;
   input_ = std::move(input);
   output_ = std::move(output);
   output_is_socket_ = output_fd() >= 0 && is_socket(output_fd());
@@ -121,7 +120,6 @@ void CharStream::close_stream() {
   output_.reset();
   both_ = false;
   output_waits_ = false;
-  held_.clear();
   queue_.close();
   if (frontend_) frontend_->closed();
   tell_room();
@@ -137,21 +135,28 @@ void CharStream::on_end(int) {
 }
 
 bool CharStream::wants_input() {
-  if (!input_.valid() || input_ended_) return false;
-  return keys_ ? held_.size() < kHeldLimit : frontend_room() > 0;
+  if (!input_.valid()) return false;
+  if (keys_) return held_.size() < kHeldLimit;
+  return held_.empty() && frontend_room() > 0;
 }
 
 void CharStream::update_watches() {
   const uint32_t in = wants_input() ? uint32_t{EPOLLIN} : 0;
   const uint32_t out = output_waits_ ? uint32_t{EPOLLOUT} : 0;
-  if (input_watch_) input_watch_->set_events(both_ ? in | out : in);
+  // A peer may go while we want nothing of it. PRI never comes; with it, hang-ups are heard, once.
+  const uint32_t none = uint32_t{EPOLLPRI} | uint32_t{EPOLLET};
+  if (input_watch_) input_watch_->set_events(!both_ ? in : in | out ? in | out : none);
   if (output_watch_) output_watch_->set_events(out);
 }
 
 void CharStream::on_events(uint32_t events) {
   if (both_ && output_waits_ && (events & ~uint32_t{EPOLLIN})) flush();
   // Errors and the end of the stream show in read().
-  if (open_ && wants_input() && (events & ~uint32_t{EPOLLOUT})) read_input();
+  if (open_ && wants_input()) {
+    if (events & ~uint32_t{EPOLLOUT}) read_input();
+  } else if (open_ && both_ && (events & EPOLLHUP)) {
+    take_rest();
+  }
   if (open_) update_watches();
 }
 
@@ -166,6 +171,22 @@ void CharStream::read_input() {
     on_end(0);
   } else if (errno != EAGAIN && errno != EINTR) {
     on_end(errno);
+  }
+}
+
+// The peer is gone and the front end takes nothing: keep what it sent, so that the next peer does
+// not wait for the front end. What is beyond the limit stays in the descriptor, and then it does.
+void CharStream::take_rest() {
+  std::array<uint8_t, 4096> buffer;
+  while (held_.size() < kRestLimit) {
+    const ssize_t size = read(input_.get(), buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) return on_end(size == 0 ? 0 : errno);
+    const std::span<const uint8_t> bytes(buffer.data(), static_cast<size_t>(size));
+    if (keys_)
+      take_input(bytes);
+    else
+      held_.insert(held_.end(), bytes.begin(), bytes.end());
   }
 }
 

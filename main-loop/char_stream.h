@@ -54,12 +54,14 @@ class CharStream : public CharBackend {
 
  private:
   static constexpr size_t kHeldLimit = 4096;
+  static constexpr size_t kRestLimit = 64 << 10;
 
   int output_fd() const { return output_.valid() ? output_.get() : both_ ? input_.get() : -1; }
   void update_watches();
   bool wants_input();
   void on_events(uint32_t events);
   void read_input();
+  void take_rest();
   void take_input(std::span<const uint8_t> bytes);
   void act(EscapeKeys::Action action);
   void deliver_held();
@@ -82,12 +84,13 @@ class CharStream : public CharBackend {
   CharFrontend* frontend_ = nullptr;
   std::optional<EscapeKeys> keys_;
   std::function<void()> quit_;
-  std::vector<uint8_t> held_;  // typed, with keys taken out, and not yet received
+  // Came in and not yet received: with keys, what was typed less the keys; without, the rest of a
+  // peer that is gone.
+  std::vector<uint8_t> held_;
   UniqueFd input_;
   UniqueFd output_;
   bool open_ = false;
   bool both_ = false;  // input_ is for both directions
-  bool input_ended_ = false;
   bool output_is_socket_ = false;
   bool output_waits_ = false;  // the descriptor takes no more for now
   std::unique_ptr<FdWatch> input_watch_;
