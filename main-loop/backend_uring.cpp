@@ -220,9 +220,11 @@ void UringBackend::arm_wake() {
 void UringBackend::arm_queued() {
   // Never read, so the first look of a new poll may find an old wake-up: one empty round.
   if (!wake_armed_) arm_wake();
-  for (FdRecord* record : to_arm_) {
-    record->arm_queued = false;
-    if (record->events != 0 && !record->armed) arm(*record);
+  // By index: a full ring makes room by reaping, and a poll that ended then joins the list.
+  for (size_t i = 0; i < to_arm_.size(); i++) {
+    FdRecord& record = *to_arm_[i];
+    record.arm_queued = false;
+    if (record.events != 0 && !record.armed) arm(record);
   }
   to_arm_.clear();
 }
