@@ -16,10 +16,20 @@ namespace hv {
 namespace {
 
 constexpr unsigned kSector = 512;
-// What every host accepts for O_DIRECT when it does not tell.
+// What every host accepts for O_DIRECT.
 constexpr unsigned kSafeAlign = 4096;
 
-// O_DIRECT's demands on offsets and on buffers.
+// The smallest aligned read that the host takes with O_DIRECT.
+unsigned try_block_size(int fd) {
+  alignas(kSafeAlign) std::array<char, kSafeAlign> buffer;
+  unsigned size = kSector;
+  while (size < kSafeAlign && pread(fd, buffer.data(), size, 0) < 0 && errno == EINVAL) size *= 2;
+  return size;
+}
+
+// O_DIRECT's demands on offsets and on buffers. The first is the smallest sector that the guest can
+// be shown, so what the host does not tell is tried out: a disk of 512-byte sectors that became one
+// of 4096 would have no partitions.
 void find_alignment(ImageFile& file, bool block_device) {
 #ifdef STATX_DIOALIGN
   struct statx info;
@@ -34,7 +44,7 @@ void find_alignment(ImageFile& file, bool block_device) {
   if (block_device && ioctl(file.fd.get(), BLKSSZGET, &sector) == 0 && sector > 0)
     file.block_size = static_cast<unsigned>(sector);
   else
-    file.block_size = kSafeAlign;
+    file.block_size = try_block_size(file.fd.get());
   file.memory_align = kSafeAlign;
 }
 

@@ -1,6 +1,8 @@
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "block/image_file.h"
 #include "disk_rig.h"
@@ -60,6 +62,25 @@ TEST_CASE("What is no disk image is refused with a line that names it") {
   DiskOptions options = image_options(good);
   options.format = "qcow2";
   CHECK_THAT(refusal(options), Contains("qcow2"));
+}
+
+// Of the file systems that are everywhere, tmpfs takes O_DIRECT (Linux 6.6) and does not tell how.
+TEST_CASE("O_DIRECT keeps sectors of 512 bytes where the host can, also when it does not tell") {
+  std::string path = "/dev/shm/hv-direct-XXXXXX";
+  const UniqueFd fd(mkstemp(path.data()));
+  if (!fd.valid() || ftruncate(fd.get(), kMiB + 512) != 0 ||
+      fcntl(fd.get(), F_SETFL, O_DIRECT) != 0) {
+    WARN("there is no O_DIRECT on /dev/shm");
+  } else {
+    DiskOptions options;
+    options.filename = path;
+    options.format = "raw";
+    options.direct = true;
+    const auto file = open_image_file(options);
+    REQUIRE(file);
+    CHECK(file->block_size == 512);
+  }
+  unlink(path.c_str());
 }
 
 TEST_CASE("Files that begin as another format does are refused unless format=raw says otherwise") {
