@@ -212,6 +212,7 @@ void VirtioControl::idle() {
 // something moves (a register, or the device becoming idle).
 void VirtioControl::sync() {
   bool running = false, ends = false, pauses = false, drops = false, starts = false;
+  bool goes_on = false;
   uint64_t features = 0;
   std::vector<VirtQueueSetup> setups;
   {
@@ -247,12 +248,14 @@ void VirtioControl::sync() {
         setups.push_back(queue.setup);
       }
     }
+    // As things are now: a reset since the first look must not see one more chain of the old life.
+    goes_on = loop_life_ == life_ && !pause_wanted_;
     quiet_ = pauses && pause_wanted_;
     loop_moved_.notify_all();
   }
   if (starts)
     device_->start(features, setups);
-  else if (device_->held() && !pauses && !ends)
+  else if (device_->held() && goes_on)
     device_->release();
 }
 
