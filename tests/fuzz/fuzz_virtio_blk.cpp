@@ -81,13 +81,14 @@ struct FuzzBackends final : Backends {
 struct Driver {
   MmioMap& map;
   void write(uint64_t offset, uint64_t value) { map.write(kWindow + offset, 4, value); }
-  void start() {
+  // With INDIRECT_DESC, DISCARD and WRITE_ZEROES, and EVENT_IDX and CONFIG_WCE as `choice` says.
+  void start(uint8_t choice) {
     write(0x70, 0);
     write(0x70, 3);
     write(0x24, 1);
     write(0x20, 1);  // VERSION_1
     write(0x24, 0);
-    write(0x20, 1u << 28 | 1u << 13 | 1u << 14);
+    write(0x20, 1u << 28 | 1u << 13 | 1u << 14 | (choice & 1u) << 29 | (choice >> 1 & 1u) << 11);
     write(0x70, 11);
     write(0x30, 0);
     write(0x38, 16);
@@ -116,7 +117,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!slot.map(map, kWindow)) std::abort();
     map.freeze();
     Driver driver{map};
-    driver.start();
+    driver.start(input.take<uint8_t>());
     for (unsigned steps = 0; !input.empty() && steps < 200; ++steps) {
       switch (input.take<uint8_t>() % 7) {
         case 0: {  // any register or configuration byte
@@ -161,7 +162,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           driver.write(0x70, 0);
           break;
         case 6:
-          driver.start();
+          driver.start(input.take<uint8_t>());
           break;
       }
       for (unsigned round = 0; round < 4; ++round) loop->run_once(0);
