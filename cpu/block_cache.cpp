@@ -23,6 +23,26 @@ uint16_t halfword_at(const uint8_t* bytes) {
   return static_cast<uint16_t>(bytes[0] | bytes[1] << 8);
 }
 
+// Copies instructions. Another hart may be patching them, and a fetch has to see each aligned word
+// as it was or as it is, not half of either (Ziccif): a copy of bytes does not keep that. No
+// aligned word leaves the page.
+void copy_code(uint8_t* to, const uint8_t* from, size_t size) {
+  constexpr size_t kWord = sizeof(uint64_t);
+  while (size > 0) {
+    const size_t skip = reinterpret_cast<uintptr_t>(from) % kWord;
+    const size_t part = std::min(size, kWord - skip);
+    const uint64_t word =
+        __atomic_load_n(reinterpret_cast<const uint64_t*>(from - skip), __ATOMIC_RELAXED);
+    if (part == kWord)
+      std::memcpy(to, &word, kWord);
+    else
+      std::memcpy(to, reinterpret_cast<const uint8_t*>(&word) + skip, part);
+    to += part;
+    from += part;
+    size -= part;
+  }
+}
+
 }  // namespace
 
 BlockCache::BlockCache(Hart& hart, Handlers handlers, size_t byte_limit)
@@ -95,6 +115,7 @@ Block* BlockCache::find(const Source& source) {
   return nullptr;
 }
 
+// Half of an old word beside half of a new one cannot match unless the old word would have.
 bool BlockCache::matches_memory(Block& block) const {
   std::array<uint8_t, kMaxBlockBytes> now;
   if (block.straddles()) {
@@ -123,7 +144,7 @@ Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
   if (source.bytes == 2)
     std::copy_n(source.last, 2, code.begin());
   else
-    copy_from_guest(code.data(), source.host, available);
+    copy_code(code.data(), source.host, available);
   if (source.host2) {
     copy_from_guest(code.data() + 2, source.host2, 2);
     available = 4;

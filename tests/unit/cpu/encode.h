@@ -28,6 +28,7 @@ constexpr uint32_t s_type(int32_t imm, uint32_t rs2, uint32_t rs1, uint32_t func
 
 constexpr uint32_t addi(Reg rd, Reg rs1, int32_t imm) { return i_type(imm, rs1, 0, rd, 0x13); }
 constexpr uint32_t li(Reg rd, int32_t imm) { return addi(rd, zero, imm); }
+constexpr uint32_t lui(Reg rd, uint32_t upper) { return upper << 12 | rd << 7 | 0x37; }
 constexpr uint32_t nop() { return addi(zero, zero, 0); }
 constexpr uint32_t add(Reg rd, Reg rs1, Reg rs2) { return r_type(0, rs2, rs1, 0, rd, 0x33); }
 constexpr uint32_t div(Reg rd, Reg rs1, Reg rs2) { return r_type(1, rs2, rs1, 4, rd, 0x33); }

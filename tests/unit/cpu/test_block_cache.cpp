@@ -1,5 +1,7 @@
 // Decoded code stays coherent: fence.i, address spaces, instructions across pages, bounded memory.
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "tests/unit/cpu/encode.h"
 #include "tests/unit/cpu/test_machine.h"
@@ -64,6 +66,36 @@ TEST_CASE("fence_i() shows code that others have written, of another length too"
   m.engine->fence_i();
   m.run(kCode);
   CHECK(m.hart.x[a0] == 3);
+}
+
+TEST_CASE("an aligned instruction that another hart is patching is seen whole") {
+  constexpr uint32_t kOld = lui(a0, 0x11111), kNew = lui(a0, 0x22222);
+  // Begins in the middle of a word, so that a copy in vector registers of 16, 32 or 64 bytes
+  // divides the patched word. It shows only when both threads run at once.
+  constexpr uint64_t kStart = kCode + 2, kPatched = kCode + 64;
+  TestMachine m;
+  m.poke<uint16_t>(kStart, 1);  // c.nop
+  for (uint64_t at = kCode + 4; at < kCode + 0x100; at += 4) m.put(at, {nop()});
+  m.put(kCode + 0x100, {wfi()});
+  m.put(kPatched, {kOld});
+  auto* word = reinterpret_cast<uint32_t*>(m.memory->host(kPatched, 4));
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    while (!done.load()) {
+      __atomic_store_n(word, kNew, __ATOMIC_RELAXED);
+      __atomic_store_n(word, kOld, __ATOMIC_RELAXED);
+    }
+  });
+  unsigned torn = 0;
+  for (unsigned i = 0; i < 500'000; ++i) {
+    m.engine->fence_i();
+    m.run(kStart);
+    const uint64_t value = m.hart.x[a0];
+    torn += value != 0x11111000 && value != 0x22222000;
+  }
+  done.store(true);
+  other.join();
+  CHECK(torn == 0);
 }
 
 TEST_CASE("flush_code() shows new code as well") {
