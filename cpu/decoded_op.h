@@ -8,7 +8,7 @@ namespace hv {
 // Index of the sink that stands for rd = x0 in Hart::x: written, never read.
 inline constexpr uint8_t kRegSink = 32;
 
-// 16 bytes, filled by decode once per code page.
+// 16 bytes, filled by decode once per block.
 //
 // Operand conventions, by format:
 //   rd        destination; x0 as an integer destination becomes kRegSink (not for f registers)
@@ -19,7 +19,7 @@ inline constexpr uint8_t kRegSink = 32;
 //             A operations: aq << 1 | rl
 //   branches  rd holds the instruction's length (2 or 4); imm the offset
 //   jal       rs2 holds the length, imm the offset; jalr: rs2 the length, imm the displacement
-//   csr*i     rs1 holds the zimm; the instruction word of csr*: csr_instruction() in cpu/decode.h
+//   csr*i     rs1 holds the zimm
 //   fence*, cbo.*, ecall, ebreak, mret, sret, wfi, sfence.*, sinval.vma, kIllegal
 //             imm holds the instruction's bits (zero-extended if 16)
 //   length    of every other instruction: the next op's pc_halfwords (the block's end for the last)

@@ -24,7 +24,6 @@
 namespace hv::fp {
 
 // --- control
-// --------------------------------------------------------------------------------------
 
 // Moves the host's sticky flags to hart.fflags. CSR accesses do this before they read or write
 // fflags, frm or fcsr; what they write to hart.fflags is then the whole truth.
@@ -65,7 +64,6 @@ inline bool rounding_ok(const Hart& hart, unsigned rm) {
 }
 
 // --- parts of the functions below
-// -----------------------------------------------------------------
 
 namespace detail {
 
@@ -217,7 +215,6 @@ inline uint64_t from_unsigned(Hart& hart, uint64_t a, unsigned rm) {
 }  // namespace detail
 
 // --- the instructions
-// -----------------------------------------------------------------------------
 
 #define HV_FP_BINARY(name, op, arith, T, s)                                     \
   inline uint64_t name##_##s(Hart& hart, uint64_t a, uint64_t b, unsigned rm) { \

@@ -18,7 +18,7 @@ enum class SysResult {
 enum class CsrAccess : uint8_t { kReadWrite, kReadSet, kReadClear };
 
 // csrrw[i], csrrs[i], csrrc[i]. `write` false for rs1 = x0 / zimm = 0 of set and clear; `read`
-// false for csrrw with rd = x0. rd may be kRegSink. illegal_bits is the instruction word for mtval.
+// false for csrrw with rd = x0. rd may be kRegSink. `instruction` is the word for mtval.
 SysResult exec_csr(Hart& hart, CsrAccess access, unsigned csr, unsigned rd, uint64_t operand,
                    bool read, bool write, uint32_t instruction);
 SysResult exec_ecall(Hart& hart);

@@ -181,10 +181,3 @@ TEST_CASE("an extension that is off takes its instructions with it") {
   CHECK(is_illegal(0x60059513, without(Ext::kZbb)));
   CHECK_FALSE(is_illegal(0x2588, without(Ext::kF)));
 }
-
-TEST_CASE("csr_instruction gives back the word") {
-  for (const uint32_t word : {0x300025f3u, 0xc0051073u, 0x305fd5f3u, 0x34011173u, 0x10016073u}) {
-    const Decoded decoded = decode(word, all());
-    CHECK(csr_instruction(decoded.op, decoded.fields) == word);
-  }
-}
