@@ -127,6 +127,7 @@ std::vector<MonitorContext::IoThreadInfo> HostBackends::iothread_infos() const {
 
 std::vector<MonitorContext::ChardevInfo> HostBackends::chardev_infos() const {
   std::vector<MonitorContext::ChardevInfo> infos;
+  infos.reserve(chardevs_.size());
   for (const auto& [id, chardev] : chardevs_)
     infos.push_back({id, chardev.description, chardev.claimed});
   return infos;

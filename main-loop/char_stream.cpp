@@ -211,6 +211,7 @@ void CharStream::act(EscapeKeys::Action action) {
     case EscapeKeys::Action::kNone:
       break;
     case EscapeKeys::Action::kHelp:
+      // NOLINTNEXTLINE(bugprone-unchecked-optional-access): actions come from keys_.
       say(keys_->help());
       break;
     case EscapeKeys::Action::kBreak:

@@ -183,8 +183,9 @@ Result<std::unique_ptr<VirtioDevice>> VirtioBlkDevice::create(const VirtioContex
   HV_TRY_ASSIGN(config.physical_block_size,
                 block_size_option("physical_block_size", config.physical_block_size,
                                   config.logical_block_size));
-  const bool write_cache =
-      config.write_cache == "auto" ? !disk->write_through() : *parse_bool(config.write_cache);
+  const bool write_cache = config.write_cache == "auto"
+                               ? !disk->write_through()
+                               : parse_bool(config.write_cache).value_or(true);
   config.write_cache = write_cache ? "on" : "off";
   return std::unique_ptr<VirtioDevice>(
       new VirtioBlkDevice(context, config, *loop, std::move(disk)));
