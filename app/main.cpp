@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -13,6 +15,16 @@ std::string base_name(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
+// A standard stream that we were started without would become the next file that is opened, and
+// messages or -daemonize would end in the event loop or in a disk image.
+void open_standard_streams() {
+  int fd = -1;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
 int fail(const hv::Error& error) {
   hv::report(error.message);
   return 1;
@@ -21,6 +33,7 @@ int fail(const hv::Error& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_streams();
   const std::string program = argc > 0 ? base_name(argv[0]) : "hartvisor";
   const std::vector<std::string> arguments(argv + (argc > 0), argv + argc);
   auto options = hv::parse_options(program, arguments);

@@ -6,6 +6,7 @@ usage: command_line.py HARTVISOR [unittest arguments]
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -236,6 +237,28 @@ class CommandLine(unittest.TestCase):
         qmp.sendall(b'{"execute":"quit"}')
         for name in "pid", "qmp":
             self.wait_until(lambda: not os.path.exists(self.path(name)), f"{name} goes")
+
+    def test_closed_standard_streams_are_nobody_elses(self):
+        # The shell starts us with none of them; QMP answers only if the main loop is whole.
+        guest = self.guest(IDLE)
+        command = [HARTVISOR, *guest, "-daemonize", "-pidfile", "pid", "-qmp",
+                   "unix:qmp,server=on,wait=off", "-drive",
+                   f"file={self.disk()},format=raw,if=virtio"]
+        shell = f"exec {shlex.join(command)} <&- >&- 2>&-"
+        self.assertEqual(subprocess.run(["sh", "-c", shell], cwd=self.directory,
+                                        timeout=TIMEOUT).returncode, 0)
+        with open(self.path("pid"), encoding="ascii") as file:
+            pid = int(file.read())
+        try:
+            for fd in range(3):
+                self.assertEqual(os.readlink(f"/proc/{pid}/fd/{fd}"), "/dev/null")
+            qmp = self.connect("qmp")
+            qmp.sendall(b'{"execute":"qmp_capabilities"}{"execute":"quit"}')
+            self.assertIn(b'"QMP"', qmp.makefile("rb").readline())
+            self.wait_until(lambda: not os.path.exists(self.path("pid")), "the pid file goes")
+        except (OSError, AssertionError):
+            os.kill(pid, signal.SIGKILL)
+            raise
 
     def test_a_qmp_server_waits_for_its_client(self):
         process = self.start_hv(*self.guest(POWER_OFF), "-qmp", "unix:qmp,server=on")
