@@ -82,6 +82,7 @@ void VirtioControl::write_status(uint8_t value) {
     }
   }
   changed_.set();
+  if (value == 0) wait([this]() HV_REQUIRES(mutex_) { return !draining_locked(); });
 }
 
 uint32_t VirtioControl::device_features(uint32_t select) const {

@@ -31,16 +31,17 @@ enum VirtioInterrupt : uint8_t { kVirtioQueueInterrupt = 1, kVirtioConfigInterru
 //
 // Registers are guarded by one mutex, held shortly and never over host I/O. They say what the
 // driver wants; sync() on the loop brings the device there. Each reset begins a new life with a
-// number of its own; registers and harts move to it at once, the loop when nothing of the old life
-// is in flight:
+// number of its own; registers move to it at once, the loop when nothing of the old life is in
+// flight:
 //
-//   hart: status <- 0       life 7 -> 8, registers cleared, loop told
+//   hart: status <- 0       life 7 -> 8, registers cleared, loop told, waits
 //   loop: sync()            holds the device, waits for what is in flight, stops it
-//   hart: status <- ...     sets up life 8 meanwhile; starts when the loop gets there
+//   hart:                   goes on: the device no longer touches the guest's memory
 //
-// Until the loop has stopped the old life, status reads as DEVICE_NEEDS_RESET alone: not 0, so a
-// driver that waits for the end of the reset (section 2.4.2) waits; and a driver that does not wait
-// (Linux over MMIO) can still read-modify-write it, for the bit is the device's and not stored.
+// The hart waits because Linux over MMIO does not: it frees the rings and buffers right after the
+// write. Another hart that looks meanwhile reads DEVICE_NEEDS_RESET alone: not 0, so that a driver
+// that waits for the end of the reset (section 2.4.2) waits; and one that read-modify-writes it
+// does no harm, for the bit is the device's and not stored.
 class VirtioControl final : private VirtioHost {
  public:
   enum class Ring { kDesc, kDriver, kDevice };
@@ -53,6 +54,7 @@ class VirtioControl final : private VirtioHost {
 
   // Registers. Hart threads.
   uint8_t status() HV_EXCLUDES(mutex_);
+  // 0 returns when the device has stopped: after what is in flight, as long as the host takes.
   void write_status(uint8_t value) HV_EXCLUDES(mutex_);
   uint32_t device_features(uint32_t select) const;
   void write_driver_features(uint32_t select, uint32_t value) HV_EXCLUDES(mutex_);
