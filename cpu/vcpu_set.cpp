@@ -104,8 +104,13 @@ class VcpuSetImpl final : public VcpuSet {
       return next == targets.size();
     };
     if (settled()) return;
-    self.wait_mid_instruction(
-        settled, [&] { vcpus_[targets[next]]->add_fence_waiter(caller.id); }, false);
+    self.wait_mid_instruction(settled, [&] {
+      VcpuThread& target = *vcpus_[targets[next]];
+      target.add_fence_waiter(caller.id);
+      // Only this target alerts the caller: if it settled before it was asked to, the next one is
+      // to be asked before the caller sleeps.
+      return !target.fence_settled(tickets[targets[next]]);
+    });
   }
 
  private:

@@ -167,14 +167,13 @@ uint64_t VcpuThread::post_fence(const RemoteFence& fence) {
 }
 
 void VcpuThread::wait_mid_instruction(const std::function<bool()>& settled,
-                                      const std::function<void()>& watch, bool serve_mailbox) {
+                                      const std::function<bool()>& watch) {
   begin_rest(true);
   for (unsigned i = 0; i < kSpins && !settled(); ++i) __builtin_ia32_pause();
   while (!settled()) {
-    watch();
+    // Before watch(): an alert that it brings about must not be overwritten.
     rest_.begin_rest(true);
-    if (serve_mailbox) mailbox_.drain(hart_);
-    if (!settled()) rest_.sleep(kNoDeadline, true);
+    if (watch()) rest_.sleep(kNoDeadline, true);
   }
   // Parking, if asked for, comes at the end of the instruction.
   rest_.end_rest();
@@ -198,7 +197,11 @@ void VcpuThread::run_on_and_wait(const std::function<void(Hart&)>& fn) {
       futex_wake_all(*done);
   });
   if (current_vcpu)
-    current_vcpu->wait_mid_instruction([&] { return done->load() != 0; }, [] {}, true);
+    current_vcpu->wait_mid_instruction([&] { return done->load() != 0; },
+                                       [&, self = current_vcpu] {
+                                         self->mailbox_.drain(self->hart_);
+                                         return done->load() == 0;
+                                       });
   else
     while (done->load() == 0) futex_wait(*done, 0);
 }

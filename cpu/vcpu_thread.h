@@ -70,10 +70,11 @@ class VcpuThread final : public Vcpu {
   // hart rests and will apply it before it executes again.
   uint64_t post_fence(const RemoteFence& fence);
   bool fence_settled(uint64_t ticket) const { return fences_.done(ticket) || rest_.resting(); }
-  // This hart's thread, inside an instruction: rests until settled(), serving its own mailbox if
-  // asked. watch(), called before each sleep, asks whoever can make it true to alert this hart.
+  // This hart's thread, inside an instruction: rests until settled(). watch(), called before each
+  // sleep while the hart already shows that it rests, asks whoever can settle it to alert this
+  // hart; false: something changed meanwhile, look again instead of sleeping.
   void wait_mid_instruction(const std::function<bool()>& settled,
-                            const std::function<void()>& watch, bool serve_mailbox);
+                            const std::function<bool()>& watch);
   void add_fence_waiter(unsigned hart) { fence_waiters_.fetch_or(1ull << hart); }
 
  private:

@@ -316,6 +316,30 @@ TEST_CASE("Remote fences have taken effect when they return") {
   CHECK_FALSE(stale);
 }
 
+TEST_CASE("A remote fence ends though nothing but its targets can wake the caller") {
+  constexpr unsigned kHarts = 3;
+  // Blocks of any length up to a few times what the caller spins before it sleeps.
+  constexpr unsigned kLongestBlock = 4000;
+  Goal goal(5000);
+  VcpuSet* set = nullptr;
+  ScriptedHarts harts(kHarts, [&](Hart& hart) {
+    if (goal.reached()) return true;
+    if (hart.id == 0) {
+      set->remote_fence(hart, {1, 2}, {.instruction = true});
+      goal.add();
+      return false;
+    }
+    hart.x[5] = hart.x[5] * 6364136223846793005 + 1442695040888963407 + hart.id;
+    for (uint64_t i = hart.x[5] >> 33; i % kLongestBlock; --i) __builtin_ia32_pause();
+    std::this_thread::yield();
+    return false;
+  });
+  set = harts.set.get();
+  harts.start();
+  goal.wait();
+  CHECK(goal.reached());
+}
+
 TEST_CASE("A fence for a resting hart is applied before it runs again") {
   std::atomic<uint32_t> fences{0};
   Goal woken(1), done(1);
