@@ -263,7 +263,6 @@ void VirtioBlkDevice::on_stop() {
 bool VirtioBlkDevice::handle_queue(unsigned index) {
   VirtQueue& vq = queue(index);
   RequestQueue& rq = queues_[index];
-  disk_->set_write_through(!write_cache_on());
   for (unsigned taken = 0; taken < vq.size() && live(); ++taken) {
     if (rq.free.empty()) {
       rq.all.push_back(std::make_unique<Request>(*this, index));
@@ -353,8 +352,11 @@ void VirtioBlkDevice::get_id(Request& request) {
   complete(request, kStatusOk, written);
 }
 
+// A write must be stable at its end if the guest has had the cache off since before it made the
+// write available (section 5.2.6.2), perhaps in the middle of this sweep.
 void VirtioBlkDevice::submit(Request& request) {
   begin_request();
+  disk_->set_write_through(!write_cache_on());
   disk_->submit(request);
 }
 

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include <deque>
+#include <functional>
 
 #include "../block/disk_rig.h"
 #include "hw/virtio/virtio_blk.h"
@@ -19,6 +20,31 @@ constexpr uint64_t kData = VirtioRig::kRam + 0x200000;
 enum : uint32_t { kIn = 0, kOut = 1, kFlush = 4, kGetId = 8, kDiscard = 11, kWriteZeroes = 13 };
 enum : int { kOk = 0, kIoErr = 1, kUnsupp = 2 };
 
+// A disk that says when it is given something.
+class WatchedDisk final : public Disk {
+ public:
+  WatchedDisk(std::unique_ptr<Disk> disk, std::function<void(Disk&)> before_submit)
+      : disk_(std::move(disk)), before_submit_(std::move(before_submit)) {}
+  void attach(EventLoop& loop) override { disk_->attach(loop); }
+  void detach() override { disk_->detach(); }
+  void submit(DiskRequest& request) override {
+    before_submit_(*disk_);
+    disk_->submit(request);
+  }
+  void flush_batch() override { disk_->flush_batch(); }
+  uint64_t size() const override { return disk_->size(); }
+  bool read_only() const override { return disk_->read_only(); }
+  unsigned block_size() const override { return disk_->block_size(); }
+  unsigned in_flight() const override { return disk_->in_flight(); }
+  bool write_through() const override { return disk_->write_through(); }
+  void set_write_through(bool on) override { disk_->set_write_through(on); }
+  Result<> lock(bool share_rw) override { return disk_->lock(share_rw); }
+
+ private:
+  std::unique_ptr<Disk> disk_;
+  std::function<void(Disk&)> before_submit_;
+};
+
 struct BlkRig : VirtioRig {
   TemporaryImage image;
   std::vector<uint8_t> contents;
@@ -26,14 +52,19 @@ struct BlkRig : VirtioRig {
   uint16_t next = 0;
 
   explicit BlkRig(const std::string& more = "", DiskOptions options = {},
-                  WaitKind kind = WaitKind::kAuto, uint64_t size = kMiB)
+                  WaitKind kind = WaitKind::kAuto, uint64_t size = kMiB,
+                  std::function<void(Disk&)> before_submit = {})
       : VirtioRig(kind), image(size), contents(random_bytes(size, 1)) {
     image.write(0, contents);
     options.filename = image.path();
     options.format = "raw";
     auto disk = open_disk(options);
     REQUIRE(disk);
-    backends.drives["hd0"] = std::move(*disk);
+    if (before_submit)
+      backends.drives["hd0"] =
+          std::make_unique<WatchedDisk>(std::move(*disk), std::move(before_submit));
+    else
+      backends.drives["hd0"] = std::move(*disk);
     plug("virtio-blk-device,drive=hd0" + more);
   }
   void begin(unsigned queue_count = 1, uint64_t features = 0) {
@@ -363,6 +394,26 @@ TEST_CASE("The guest switches the write cache through the configuration space") 
   CHECK(rig.read(VirtioRig::kConfig) == kMiB / 512);
   rig.write(VirtioRig::kStatus, 0);
   CHECK(rig.read(writeback, 1) == 1);
+}
+
+// Section 5.2.6.2: a write made after the cache went off is stable when it completes, also when the
+// device takes it in a sweep that began before.
+TEST_CASE("A write behind the end of the write cache in one sweep is written through") {
+  const uint64_t writeback = VirtioRig::kConfig + 32;
+  BlkRig* driver = nullptr;
+  std::vector<bool> write_through;
+  BlkRig rig("", {}, WaitKind::kAuto, kMiB, [&](Disk& disk) {
+    write_through.push_back(disk.write_through());
+    if (write_through.size() > 1) return;
+    driver->write(writeback, 0, 1);
+    driver->put(0, 1, kOut, 8, {{kData, 512}});
+  });
+  driver = &rig;
+  rig.begin();
+  rig.put(0, 0, kOut, 0, {{kData, 512}});
+  rig.kick(0);
+  rig.wait_used(0, 2);
+  CHECK(write_through == std::vector{false, true});
 }
 
 TEST_CASE("-device virtio-blk-device is refused with a line that says why") {
