@@ -216,7 +216,9 @@ void VirtioBlkDevice::read_config(uint32_t offset, std::span<uint8_t> to) {
   space.writeback = write_cache_;
   space.num_queues = config_.num_queues;
   space.discard_sector_alignment = config_.logical_block_size / kSector;
-  space.max_discard_sectors = space.max_write_zeroes_sectors = kMaxRangeSectors;
+  // Whole blocks, for Linux cuts a longer range into pieces of just this length.
+  space.max_discard_sectors = space.max_write_zeroes_sectors =
+      kMaxRangeSectors / space.discard_sector_alignment * space.discard_sector_alignment;
   space.max_discard_seg = space.max_write_zeroes_seg = 1;
   space.write_zeroes_may_unmap = 1;
   const auto* bytes = reinterpret_cast<const uint8_t*>(&space);
