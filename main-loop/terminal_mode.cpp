@@ -43,10 +43,22 @@ void handle_if_default(int signal, void (*handler)(int), int flags) {
   sigaction(signal, &action, nullptr);
 }
 
+// SA_RESETHAND has restored the default action: raise() comes back when the process goes on.
+void stop_in_earlier_mode(int signal) {
+  const int error = errno;
+  if (active.load()) tcsetattr(terminal_fd, TCSANOW, &mode_before);
+  raise(signal);
+  handle_if_default(signal, stop_in_earlier_mode, SA_RESETHAND | SA_NODEFER | SA_RESTART);
+  errno = error;
+  // In a process group that nobody can continue the signal does nothing, and no SIGCONT comes.
+  enter_again(SIGCONT);
+}
+
 void install_handlers() {
   [[maybe_unused]] static const int at_exit = std::atexit(leave_raw_mode);
   for (const int signal : kEndingSignals)
     handle_if_default(signal, restore_and_end, SA_RESETHAND | SA_NODEFER);
+  handle_if_default(SIGTSTP, stop_in_earlier_mode, SA_RESETHAND | SA_NODEFER | SA_RESTART);
   handle_if_default(SIGCONT, enter_again, SA_RESTART);
 }
 

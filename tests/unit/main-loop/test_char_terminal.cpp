@@ -200,6 +200,31 @@ TEST_CASE("the terminal is restored when the process ends", "[chardev][stdio]") 
   CHECK(same_mode(terminal.mode(), terminal.before));
 }
 
+TEST_CASE("the terminal is restored while the process is stopped", "[chardev][stdio]") {
+  Terminal terminal;
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    setpgid(0, 0);  // in the test's own group, which may be an orphaned one, SIGTSTP does nothing
+    for (const int signal : {SIGTSTP, SIGCONT}) ::signal(signal, SIG_DFL);
+    enter_raw_mode(terminal.slave.get(), true);
+    for (int times = 0; times < 2; times++) {
+      if (same_mode(terminal.mode(), terminal.before)) _exit(99);
+      raise(SIGTSTP);
+    }
+    _exit(same_mode(terminal.mode(), terminal.before) ? 98 : 0);
+  }
+  int status = 0;
+  for (int times = 0; times < 2; times++) {
+    REQUIRE(waitpid(child, &status, WUNTRACED) == child);
+    REQUIRE(WIFSTOPPED(status));
+    CHECK(same_mode(terminal.mode(), terminal.before));
+    kill(child, SIGCONT);
+  }
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}
+
 TEST_CASE("a pty says where it is and serves one opener after another", "[chardev][pty]") {
   auto thread = std::move(*IoThread::create("io"));
   RecordingFrontend frontend;
