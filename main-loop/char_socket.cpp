@@ -24,6 +24,10 @@ struct SocketOptions {
   int64_t reconnect_ns = 0;  // client: 0 never
 };
 
+void remove_path(const SocketOptions& options) {
+  if (options.address && !options.address->is_tcp()) unlink(options.address->path().c_str());
+}
+
 // What the socket does while there is no peer: a server listens (until the process ends, one peer
 // at a time), a client with reconnect tries again, one without stays closed.
 //
@@ -62,8 +66,7 @@ SocketChar::~SocketChar() {
     connecting_watch_.reset();
     listener_watch_.reset();
   });
-  if (listener_.valid() && options_.address && !options_.address->is_tcp())
-    unlink(options_.address->path().c_str());
+  if (listener_.valid()) remove_path(options_);
 }
 
 void SocketChar::start(UniqueFd listener, UniqueFd peer) {
@@ -166,6 +169,9 @@ Result<UniqueFd> take_inherited(KeyValues& options, bool server) {
   const int fd = static_cast<int>(*number);
   struct stat info{};
   if (fstat(fd, &info) != 0) return fail_errno(errno, "fd={}", fd);
+  // Our own descriptors close on exec, and so does one that an earlier option has taken.
+  if (fcntl(fd, F_GETFD) & FD_CLOEXEC)
+    return fail("fd={}: it was not handed to this process, or something else uses it already", fd);
   if (!S_ISSOCK(info.st_mode)) return fail("fd={}: it must be a socket", fd);
   int listening = 0;
   socklen_t length = sizeof listening;
@@ -242,8 +248,13 @@ CharResult create_socket(const CharContext& context, KeyValues& options) {
     HV_TRY_ASSIGN(peer, connect_now(*settings.address));
   }
   if (server && wait.value_or(true)) {
-    HV_TRY_ASSIGN(peer, wait_for_peer(listener, settings.address ? settings.address->text()
-                                                                 : std::string("fd")));
+    auto waited =
+        wait_for_peer(listener, settings.address ? settings.address->text() : std::string("fd"));
+    if (!waited) {
+      remove_path(settings);
+      return std::unexpected(waited.error());
+    }
+    peer = std::move(*waited);
   }
   auto backend = std::make_unique<SocketChar>(context, std::move(settings));
   backend->start(std::move(listener), std::move(peer));

@@ -123,8 +123,8 @@ Result<> wait_ready(int fd, short events) {
     pollfd fds[] = {{.fd = fd, .events = events, .revents = 0},
                     {.fd = ending.get(), .events = POLLIN, .revents = 0}};
     if (poll(fds, std::size(fds), -1) < 0 && errno != EINTR)
-      return fail_errno(errno, "cannot wait for a connection");
-    if (fds[1].revents & POLLIN) return fail("interrupted while waiting for a connection");
+      return fail_errno(errno, "cannot wait");
+    if (fds[1].revents & POLLIN) return fail("interrupted while waiting");
     if (fds[0].revents) return {};
   }
 }

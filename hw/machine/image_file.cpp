@@ -1,6 +1,7 @@
 #include "hw/machine/image_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -11,6 +12,7 @@
 #include <span>
 
 #include "io/unique_fd.h"
+#include "main-loop/socket_address.h"
 
 namespace hv {
 
@@ -113,11 +115,13 @@ bool has_magic(const Bytes& bytes, uint64_t offset, std::string_view magic) {
 }
 
 Result<Bytes> read_image_file(const std::string& name, const std::string& path, uint64_t max_size) {
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // A pipe may come late or never: waiting is left to wait_ready(), which the user can end.
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd.valid()) return fail_errno(errno, "{}", name);
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return fail_errno(errno, "{}", name);
   if (S_ISDIR(info.st_mode)) return fail("{}: is a directory, not a file", name);
+  const bool may_wait = S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode);
   Bytes bytes(S_ISREG(info.st_mode) ? std::min<uint64_t>(info.st_size, max_size) + 1 : kChunk);
   size_t used = 0;
   for (;;) {
@@ -125,8 +129,11 @@ Result<Bytes> read_image_file(const std::string& name, const std::string& path, 
       return fail("{}: {} MiB are more than the {} MiB of guest memory; raise -m", name,
                   std::max<uint64_t>(info.st_size, used) >> 20, max_size >> 20);
     if (used == bytes.size()) bytes.resize(bytes.size() * 2);
+    if (may_wait)
+      if (const auto ready = wait_ready(fd.get(), POLLIN); !ready)
+        return fail("{}: {}", name, ready.error().message);
     const ssize_t got = read(fd.get(), bytes.data() + used, bytes.size() - used);
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got < 0) return fail_errno(errno, "{}", name);
     if (got == 0) break;
     used += static_cast<size_t>(got);

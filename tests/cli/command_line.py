@@ -66,6 +66,12 @@ class CommandLine(unittest.TestCase):
         self.addCleanup(lambda: process.poll() is None and (process.kill(), process.wait()))
         return process
 
+    @staticmethod
+    def blocks(process, number):
+        with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+            blocked = next(line for line in file if line.startswith("SigBlk:"))
+        return int(blocked.split()[1], 16) >> (number - 1) & 1
+
     def wait_until(self, condition, what):
         deadline = time.monotonic() + TIMEOUT
         while not condition():
@@ -174,6 +180,34 @@ class CommandLine(unittest.TestCase):
             self.assertIn(f"hartvisor: terminating on signal {int(number)} from pid {os.getpid()}",
                           process.stderr.read())
             self.assertFalse(os.path.exists(self.path("pid")))
+
+    def test_an_interrupted_wait_leaves_no_socket(self):
+        process = self.start_hv(*self.guest(IDLE), "-qmp", "unix:qmp,server=on")
+        self.assertIn("waiting for connection", process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(TIMEOUT), 1)
+        self.assertEqual(process.stderr.read().count("\n"), 1)
+        self.assertFalse(os.path.exists(self.path("qmp")))
+
+    def test_an_image_comes_through_a_pipe(self):
+        guest = self.guest(POWER_OFF)
+        os.mkfifo(self.path("pipe"))
+        guest[-1] = "pipe"
+        process = self.start_hv(*guest)
+        with open(self.path("guest.bin"), "rb") as file, open(self.path("pipe"), "wb") as pipe:
+            shutil.copyfileobj(file, pipe)
+        self.assertEqual((process.wait(TIMEOUT), process.stderr.read()), (0, ""))
+
+    def test_a_pipe_without_writer_can_be_interrupted(self):
+        os.mkfifo(self.path("pipe"))
+        for option in "-bios", "-kernel":
+            process = self.start_hv("-display", "none", "-pidfile", "pid", option, "pipe")
+            # Its signals are ours to send once it has its own way with them.
+            self.wait_until(lambda: process.poll() is not None or self.blocks(process, signal.SIGINT),
+                            "the signals are blocked")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(TIMEOUT), 1)
+            self.assertIn(f"{option} pipe: interrupted", process.stderr.read())
 
     # --- consoles: what the guest wrote last is there at the end
 

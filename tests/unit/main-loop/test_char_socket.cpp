@@ -267,6 +267,10 @@ TEST_CASE("an inherited descriptor serves as a socket", "[chardev][socket]") {
   frontend.wait_for("<opened>in");
   write_all(*backend, "out");
   CHECK(read_exactly(peer.get(), 3) == "out");
+  CHECK(chardev_error(f.loop(), "socket,id=b,fd=" + std::to_string(fds[1])) ==
+        fmt::format("-chardev socket,id=b: fd={}: it was not handed to this process, or something "
+                    "else uses it already",
+                    fds[1]));
   backend->set_frontend(nullptr);
 }
 
