@@ -60,7 +60,8 @@ Result<Drive> read_drive(const Options& options, KeyValues values,
   if (auto media = values.take("media"); media && *media != "disk")
     return fail("-drive media={}: not supported; only disk is here", *media);
   if (options.snapshot && !values.get("snapshot")) values.add("snapshot", "on");
-  if (!values.get("file")) return fail("-drive: file= is missing for drive {}", drive.id);
+  if (values.get("file").value_or("").empty())
+    return fail("-drive: file= is missing for drive {}", drive.id);
   HV_TRY_ASSIGN(drive.disk, take_disk_options(values));
   HV_TRY(values.expect_empty(
       "file, format, if, id, index, serial, media, readonly, snapshot, cache, aio, discard"));
@@ -99,6 +100,7 @@ Result<> plan_nodes(Options& options) {
     HV_TRY(node.expect_empty(
         "driver, node-name, file, filename, read-only, aio, discard, cache.direct, "
         "cache.no-flush, locking"));
+    if (disk.filename.empty()) return fail("-blockdev node-name={}: filename= is missing", name);
     options.drives.push_back({name, std::move(disk)});
   }
   return {};

@@ -42,6 +42,13 @@ void add_accelerators(Options& options, std::string_view list) {
   }
 }
 
+// Scripts pass empty variables; QEMU refuses these too.
+Result<> set_path(std::string_view option, const std::string& value, std::string& path) {
+  if (value.empty()) return fail("{}: names no file", option);
+  path = value;
+  return {};
+}
+
 Result<std::optional<unsigned>> take_count(KeyValues& values, std::string_view key) {
   HV_TRY_ASSIGN(const auto number, values.take_number(key));
   if (!number) return std::nullopt;
@@ -65,16 +72,17 @@ Result<> machine(Options& options, const std::string& value) {
     return {};
   }
   VirtConfig& board = options.machine;
-  const auto take_text = [&](std::string_view key, std::string& to) {
-    if (auto text = values.take(key)) to = *text;
+  if (const auto text = values.take("append")) board.append = *text;
+  const auto take_name = [&](std::string_view key, std::string& to) -> Result<> {
+    const auto text = values.take(key);
+    return text ? set_path(fmt::format("-machine {}=", key), *text, to) : Result<>{};
   };
-  take_text("kernel", board.kernel);
-  take_text("initrd", board.initrd);
-  take_text("append", board.append);
-  take_text("dtb", board.dtb);
-  take_text("firmware", board.bios);
-  take_text("dumpdtb", board.dumpdtb);
-  take_text("memory-backend", options.memory_backend);
+  HV_TRY(take_name("kernel", board.kernel));
+  HV_TRY(take_name("initrd", board.initrd));
+  HV_TRY(take_name("dtb", board.dtb));
+  HV_TRY(take_name("firmware", board.bios));
+  HV_TRY(take_name("dumpdtb", board.dumpdtb));
+  if (const auto text = values.take("memory-backend")) options.memory_backend = *text;
   if (const auto accelerators = values.take("accel")) add_accelerators(options, *accelerators);
   HV_TRY_ASSIGN(const auto aclint, values.take_bool("aclint"));
   board.aclint = aclint.value_or(board.aclint);
@@ -177,24 +185,20 @@ Result<> rtc(Options& options, const std::string& value) {
 }
 
 Result<> kernel(Options& options, const std::string& value) {
-  options.machine.kernel = value;
-  return {};
+  return set_path("-kernel", value, options.machine.kernel);
 }
 Result<> initrd(Options& options, const std::string& value) {
-  options.machine.initrd = value;
-  return {};
+  return set_path("-initrd", value, options.machine.initrd);
 }
 Result<> append(Options& options, const std::string& value) {
   options.machine.append = value;
   return {};
 }
 Result<> dtb(Options& options, const std::string& value) {
-  options.machine.dtb = value;
-  return {};
+  return set_path("-dtb", value, options.machine.dtb);
 }
 Result<> bios(Options& options, const std::string& value) {
-  options.machine.bios = value == "builtin" ? "default" : value;
-  return {};
+  return set_path("-bios", value == "builtin" ? "default" : value, options.machine.bios);
 }
 
 }  // namespace hv::option_handlers

@@ -16,6 +16,7 @@ Result<> name(Options& options, const std::string& value) {
 }
 
 Result<> pidfile(Options& options, const std::string& value) {
+  if (value.empty()) return fail("-pidfile: names no file");
   options.pidfile = value;
   return {};
 }
@@ -55,6 +56,7 @@ Result<> log_items(Options& options, const std::string& value) {
   return {};
 }
 Result<> log_file(Options& options, const std::string& value) {
+  if (value.empty()) return fail("-D: names no file");
   options.log_file = value;
   return {};
 }

@@ -104,8 +104,13 @@ Result<CreatedDevice> create_device(const DeviceContext& context, KeyValues opti
   const std::string what = fmt::format("{} {}", options.option(), type->names.name);
   HV_TRY_ASSIGN(VirtioMmioTransport * slot,
                 choose_slot(context.virtio_mmio, what, options.take("bus").value_or("")));
-  HV_TRY_ASSIGN(auto device, type->create({context.memory, context.backends}, options));
-  slot->plug(std::move(device));
+  auto device = type->create({context.memory, context.backends}, options);
+  if (!device) {
+    // What a back end says does not name the device that asked for it.
+    const std::string& message = device.error().message;
+    return message.starts_with('-') ? fail("{}", message) : fail("{}: {}", what, message);
+  }
+  slot->plug(std::move(*device));
   created.slot = slot->bus_name();
   return created;
 }

@@ -48,6 +48,9 @@ struct Foreign {
   std::string_view explanation;
 };
 constexpr auto kForeign = std::to_array<Foreign>({
+    // A kernel is unpacked before it comes here.
+    {0, std::string_view("\x1f\x8b"), "is packed with gzip; unpack it first"},
+    {0, std::string_view("\x28\xb5\x2f\xfd"), "is packed with zstd; unpack it first"},
     {0x38, std::string_view("ARM\x64"), "is a kernel for arm64, not riscv64"},
     {0x202, "HdrS", "is a kernel for x86, not riscv64"},
     {0, std::string_view("\x27\x05\x19\x56"),
@@ -181,6 +184,9 @@ Result<> check_in_ram(const std::string& name, const GuestImage& image, const Gu
   if (image.low >= memory.base() && image.high - memory.base() <= uint64_t{1} << 40)
     return fail("{}: does not fit into {} MiB of guest memory; use -m {}M or more", name,
                 memory.size() / mib, (image.high - memory.base() + mib - 1) / mib);
+  if (memory.contains(image.low, 1))
+    return fail("{}: does not fit into {} MiB of guest memory: it ends at {:#x}", name,
+                memory.size() / mib, image.high);
   return fail(
       "{}: is linked for {:#x}, outside RAM at {:#x}; a Linux kernel is given as its "
       "arch/riscv/boot/Image, not as vmlinux",

@@ -4,6 +4,7 @@
 usage: command_line.py HARTVISOR [unittest arguments]
 """
 import fcntl
+import gzip
 import json
 import os
 import shlex
@@ -110,6 +111,9 @@ class CommandLine(unittest.TestCase):
         guest = self.guest(IDLE)
         disk = self.disk()
         odd = self.disk("odd.img", 1000)
+        packed = self.path("packed")
+        with gzip.open(packed, "wb") as file:
+            file.write(bytes(4096))
         drive = f"file={disk},format=raw,id=d"
         for expected, *arguments in [
             ("-foo", "-foo"),
@@ -121,14 +125,21 @@ class CommandLine(unittest.TestCase):
             ("-m", "-m", "much"),
             ("/nope", "-kernel", "/nope", "-display", "none"),
             ("/nope", "-bios", "/nope", "-display", "none"),
+            *((option, *guest, option, "")
+              for option in ("-kernel", "-initrd", "-dtb", "-bios", "-pidfile", "-D")),
+            ("firmware=", "-M", "virt,firmware="),
+            ("gzip", *guest, "-bios", packed),
             ("/nope", *guest, "-drive", "file=/nope"),
+            ("filename=", *guest, "-blockdev", "driver=raw,node-name=n"),
             ("directory", *guest, "-drive", f"file={self.directory}"),
             ("512", *guest, "-drive", f"file={odd},format=raw"),
             ("'foo'", *guest, "-device", "foo"),
             ("'bar'", *guest, "-drive", drive, "-device", "virtio-blk-device,drive=d,bar=1"),
-            ("zz", *guest, "-device", "virtio-blk-device,drive=zz"),
-            ("zz", *guest, "-device", "virtio-rng-device,rng=zz"),
-            ("zz", *guest, "-drive", drive, "-device", "virtio-blk-device,drive=d,iothread=zz"),
+            ("-device virtio-blk-device: drive=zz", *guest, "-device",
+             "virtio-blk-device,drive=zz"),
+            ("-device virtio-rng-device: rng=zz", *guest, "-device", "virtio-rng-device,rng=zz"),
+            ("-device virtio-blk-device: iothread=zz", *guest, "-drive", drive, "-device",
+             "virtio-blk-device,drive=d,iothread=zz"),
             ("zz", *guest, "-serial", "chardev:zz"),
             ("zz", *guest, "-mon", "chardev=zz,mode=control"),
             ("bus.0", *guest, "-device", "virtio-rng-device,bus=virtio-mmio-bus.0",

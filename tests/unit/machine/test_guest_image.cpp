@@ -65,6 +65,14 @@ TEST_CASE("parse_firmware: a kernel given as firmware is refused") {
   CHECK(result.error().message == "-bios k: is a Linux kernel; a kernel goes with -kernel");
 }
 
+TEST_CASE("parse_firmware: packed files are refused, for nothing unpacks them") {
+  for (const Bytes& magic : {Bytes{0x1f, 0x8b, 8}, Bytes{0x28, 0xb5, 0x2f, 0xfd}}) {
+    auto result = parse_firmware("-bios k", magic, kBase);
+    REQUIRE(!result);
+    CHECK_THAT(result.error().message, Catch::Contains("unpack it first"));
+  }
+}
+
 TEST_CASE("parse_elf: segments go to their physical addresses, entry is the header's") {
   const Bytes file =
       elf_file(EM_RISCV, kBase + 8,
@@ -128,6 +136,8 @@ TEST_CASE("check_in_ram: names what is missing") {
   CHECK(error(kBase, kBase + (4 << 20)).empty());
   CHECK(error(kBase, kBase + (4 << 20) + 1) ==
         "-kernel k: does not fit into 4 MiB of guest memory; use -m 5M or more");
+  CHECK(error(kBase, 1ull << 62) ==
+        "-kernel k: does not fit into 4 MiB of guest memory: it ends at 0x4000000000000000");
   CHECK_THAT(error(0xffffffff80000000, 0xffffffff80001000), Catch::Contains("not as vmlinux"));
   CHECK_THAT(error(0x1000, 0x2000), Catch::Contains("is linked for 0x1000, outside RAM"));
 }
