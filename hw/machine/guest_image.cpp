@@ -146,6 +146,9 @@ Result<GuestImage> parse_elf(const std::string& name, const Bytes& file, uint64_
     image.segments.push_back({segment.p_paddr,
                               Bytes(begin, begin + static_cast<ptrdiff_t>(segment.p_filesz)),
                               segment.p_memsz});
+    // A kernel that runs in high virtual memory begins where its entry was loaded, as in QEMU.
+    if (header.e_entry >= segment.p_vaddr && header.e_entry - segment.p_vaddr < segment.p_filesz)
+      image.entry = header.e_entry - segment.p_vaddr + segment.p_paddr;
     image.low = std::min(image.low, segment.p_paddr);
     image.high = std::max(image.high, segment.p_paddr + segment.p_memsz);
   }

@@ -73,7 +73,7 @@ TEST_CASE("parse_firmware: packed files are refused, for nothing unpacks them") 
   }
 }
 
-TEST_CASE("parse_elf: segments go to their physical addresses, entry is the header's") {
+TEST_CASE("parse_elf: segments go to their physical addresses, a physical entry stays") {
   const Bytes file =
       elf_file(EM_RISCV, kBase + 8,
                {{0xffff0000, kBase, 0x100, 0x100}, {0xffff1000, kBase + 0x1000, 0x20, 0x80}});
@@ -85,6 +85,20 @@ TEST_CASE("parse_elf: segments go to their physical addresses, entry is the head
   CHECK(image.segments[0].bytes == Bytes(0x100, 1));
   CHECK(image.segments[1].bytes == Bytes(0x20, 2));
   CHECK(image.segments[1].memory_size == 0x80);
+}
+
+TEST_CASE("parse_elf: an entry in a segment's virtual memory is where that segment is loaded") {
+  constexpr uint64_t kVirtual = 0xffffffff80200000;
+  const std::vector<ElfSegment> segments{{kVirtual, kBase, 0x100, 0x100},
+                                         {kVirtual + 0x1000, kBase + 0x4000, 0x20, 0x80}};
+  const auto entry = [&](uint64_t address) {
+    return parse_kernel("-kernel k", elf_file(EM_RISCV, address, segments), kAddress, kPlenty)
+        .value()
+        .entry;
+  };
+  CHECK(entry(kVirtual + 8) == kBase + 8);
+  CHECK(entry(kVirtual + 0x1010) == kBase + 0x4010);
+  CHECK(entry(kBase + 8) == kBase + 8);
 }
 
 TEST_CASE("parse_elf: a position-independent file linked for 0 goes where flat firmware goes") {
