@@ -127,6 +127,11 @@ class Machine:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def rest(self):
+        """Takes what a process that has ended left in its pipe."""
+        while self._read(1):
+            pass
+
     def healthy(self):
         """Raises when the kernel has complained."""
         match = TROUBLE.search(self.console)

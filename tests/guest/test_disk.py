@@ -131,32 +131,49 @@ class Disk(unittest.TestCase):
             self.assertEqual(machine.wait(), 0)
 
     def test_flushed_writes_survive_sigkill(self):
-        rounds = int(os.environ.get("HV_KILL_ROUNDS", "3"))
+        rounds = int(os.environ.get("HV_KILL_ROUNDS", "4"))
+        modes = (
+            ("", "num-queues=2"),
+            (",cache=none", ""),
+            (",cache=writethrough", "num-queues=2"),
+            (",aio=threads", ""),
+        )
         chooser = random.Random(7)
         for number in range(rounds):
-            image = self.image(f"kill{number}.img", 32)
-            # Block i holds the text "block i", repeated; "FLUSHED i" follows its fsync.
-            script = script_disk(
-                self.directory,
-                FIND + "disk=$(find_disk data)\ni=0\nwhile [ $i -lt 4000 ]; do\n"
-                '  yes "block $i" | head -c 8192 >/tmp/b\n'
-                "  dd if=/tmp/b of=$disk bs=8192 seek=$i conv=fsync,notrunc 2>/dev/null\n"
-                '  echo "FLUSHED $i"\n  i=$((i + 1))\ndone\n',
-            )
-            arguments = linux(
-                "-drive", f"file={script},format=raw,if=none,id=s",
-                "-device", "virtio-blk-device,drive=s",
-                "-drive", f"file={image},format=raw,if=none,id=d",
-                "-device", "virtio-blk-device,drive=d,serial=data", smp=2, then="script",
-            )  # fmt: skip
-            with Machine(*arguments) as machine:
-                machine.expect(f"FLUSHED {chooser.randrange(20, 120)}", 300)
-                machine.kill()
-                flushed = [int(n) for n in re.findall(rb"FLUSHED (\d+)\r", machine.console)]
-            data = image.read_bytes()
-            for block in flushed:
-                expected = (f"block {block}\n" * 8192)[:8192].encode()
-                self.assertEqual(data[block * 8192 : (block + 1) * 8192], expected, f"block {block}")
+            drive, device = modes[number % len(modes)]
+            with self.subTest(round=number, drive=drive, device=device):
+                self.kill_during_writes(drive, device, chooser.randrange(6, 40))
+
+    def kill_during_writes(self, drive_options, device_options, last_block):
+        image = self.image("kill.img", 32)
+        # Block i holds the text "block i", repeated; "FLUSHED i" follows its fsync. There are three
+        # writers, so that the end comes with other requests on their way.
+        script = script_disk(
+            self.directory,
+            FIND + "disk=$(find_disk data)\nwriter() {\n  i=$1\n  while [ $i -lt 4000 ]; do\n"
+            '    yes "block $i" | head -c 8192 >/tmp/b$1\n'
+            "    dd if=/tmp/b$1 of=$disk bs=8192 seek=$i conv=fsync,notrunc 2>/dev/null &&\n"
+            '      echo "FLUSHED $i"\n    i=$((i + 3))\n  done\n}\n'
+            "writer 0 & writer 1 & writer 2 & wait\n",
+        )
+        arguments = linux(
+            "-drive", f"file={script},format=raw,if=none,id=s",
+            "-device", "virtio-blk-device,drive=s",
+            "-drive", f"file={image},format=raw,if=none,id=d{drive_options}",
+            "-device", f"virtio-blk-device,drive=d,serial=data,{device_options}".rstrip(","),
+            smp=2, then="script",
+        )  # fmt: skip
+        with Machine(*arguments) as machine:
+            machine.expect(f"FLUSHED {last_block}\r", 300)
+            machine.kill()
+            machine.rest()
+            flushed = [int(n) for n in re.findall(rb"FLUSHED (\d+)\r", machine.console)]
+        self.assertIn(last_block, flushed)
+        data = image.read_bytes()
+        for block in flushed:
+            expected = (f"block {block}\n" * 8192)[:8192].encode()
+            self.assertEqual(data[block * 8192 : (block + 1) * 8192], expected, f"block {block}")
+        image.unlink()
 
 
 if __name__ == "__main__":
