@@ -80,7 +80,13 @@ struct FuzzBackends final : Backends {
 // The driver's part, with one queue of 16 entries at the start of RAM.
 struct Driver {
   MmioMap& map;
-  void write(uint64_t offset, uint64_t value) { map.write(kWindow + offset, 4, value); }
+  FuzzBackends& backends;
+  void write(uint64_t offset, uint64_t value, unsigned width = 4) {
+    // A reset waits for the disk, which answers one round later: when the device is held.
+    if (offset == 0x70 && width == 4 && (value & 0xff) == 0)
+      backends.loop.post([this] { backends.loop.post([this] { backends.disk->complete(); }); });
+    map.write(kWindow + offset, width, value);
+  }
   // With INDIRECT_DESC, DISCARD and WRITE_ZEROES, and EVENT_IDX and CONFIG_WCE as `choice` says.
   void start(uint8_t choice) {
     write(0x70, 0);
@@ -116,14 +122,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!create_device({*memory, backends, slots}, options)) std::abort();
     if (!slot.map(map, kWindow)) std::abort();
     map.freeze();
-    Driver driver{map};
+    Driver driver{map, backends};
     driver.start(input.take<uint8_t>());
     for (unsigned steps = 0; !input.empty() && steps < 200; ++steps) {
       switch (input.take<uint8_t>() % 7) {
         case 0: {  // any register or configuration byte
           const uint16_t offset = input.take<uint16_t>() % 0x200;
           const unsigned width = 1u << input.take<uint8_t>() % 3;
-          map.write(kWindow + (offset & ~(width - 1)), width, input.take<uint32_t>());
+          driver.write(offset & ~(width - 1), input.take<uint32_t>(), width);
           uint64_t value;
           map.read(kWindow + (offset & ~(width - 1)), width, value);
           break;
