@@ -45,19 +45,27 @@ void copy_code(uint8_t* to, const uint8_t* from, size_t size) {
 
 }  // namespace
 
-BlockCache::BlockCache(Hart& hart, Handlers handlers, size_t byte_limit)
+BlockCache::BlockCache(Hart& hart, Finisher finisher, size_t byte_limit)
     : hart_(hart),
-      handlers_(std::move(handlers)),
+      finisher_(std::move(finisher)),
       byte_limit_(byte_limit),
       jumps_(kJumpEntries),
       buckets_(kBuckets),
       single_(new std::byte[block_size(1, 4)]) {
+  unlinked_.end.handler = finisher_.unlinked;
   clear();
+}
+
+void BlockCache::unlink_all() {
+  for (Block** link : links_) *link = &unlinked_.block;
+  links_.clear();
+  linked_generation_ = hart_.code_generation;
 }
 
 void BlockCache::clear() {
   std::ranges::fill(buckets_, nullptr);
-  std::ranges::fill(jumps_, JumpEntry{kNoPc, 0, &stale_, 0});
+  std::ranges::fill(jumps_, JumpEntry{kNoPc, 0, &unlinked_.block, 0});
+  links_.clear();
   chunks_.clear();
   chunk_used_ = kChunkBytes;
   bytes_in_use_ = 0;
@@ -70,7 +78,7 @@ Block* BlockCache::lookup() {
   if (!source.cacheable) return decode(source, 1, false);
   Block* block = find(source);
   if (!block) block = build(source);
-  const uint64_t context = hart_.mmu->fetch_generation();
+  const uint64_t context = hart_.fetch_generation;
   jumps_[jump_index(hart_.pc, context)] = {hart_.pc, context, block, 0};
   return block;
 }
@@ -107,7 +115,7 @@ Block* BlockCache::find(const Source& source) {
       block->verified = hart_.code_generation;
       return block;
     }
-    // Chains and jump entries may still point here; 0 keeps them out.
+    // Jump entries may still point here; 0 keeps them out.
     block->verified = 0;
     *link = block->hash_next;
     return nullptr;
@@ -151,6 +159,7 @@ Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
   }
 
   std::array<DecodedOp, kMaxBlockOps + 1> ops;
+  std::array<Op, kMaxBlockOps> kinds;
   size_t count = 0, bytes = 0;
   while (count < max_ops && bytes + 2 <= available) {
     uint32_t word = halfword_at(&code[bytes]);
@@ -158,20 +167,21 @@ Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
     if (bytes + length > available) break;
     if (length == 4) word |= static_cast<uint32_t>(halfword_at(&code[bytes + 2])) << 16;
     const Decoded decoded = hv::decode(word, hart_.config->extensions);
+    kinds[count] = decoded.op;
     DecodedOp& op = ops[count++];
     op = decoded.fields;
     op.pc_halfwords = static_cast<uint8_t>(bytes / 2);
-    op.handler = handlers_.of_op(decoded.op, op);
     bytes += length;
     if (op_has(decoded.op, op_flags::kEndsBlock)) break;
   }
   ops[count] = DecodedOp{};
   ops[count].pc_halfwords = static_cast<uint8_t>(bytes / 2);
-  ops[count].handler = handlers_.end_of_block;
+  finisher_.finish(std::span(kinds).first(count), std::span(ops).first(count + 1),
+                   source.physical & ~kPageMask);
 
   std::byte* memory = keep ? allocate(block_size(count, bytes)) : single_.get();
   auto* block = reinterpret_cast<Block*>(memory);
-  *block = Block{.next = {&stale_, &stale_},
+  *block = Block{.next = {&unlinked_.block, &unlinked_.block},
                  .verified = hart_.code_generation,
                  .op_count = static_cast<uint32_t>(count),
                  .bytes = static_cast<uint32_t>(bytes),

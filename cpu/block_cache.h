@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "cpu/decoded_op.h"
@@ -24,7 +25,7 @@ inline constexpr unsigned kMaxBlockOps = 64;
 // of its source bytes.
 struct Block {
   // Where it went before, within the same virtual page: [0] falling through, [1] branch taken.
-  // BlockCache's stale block when not known.
+  // BlockCache's unlinked block when not known.
   Block* next[2];
   // Value of hart.code_generation for which the source bytes are known to be those in RAM; 0: never
   // to be entered again.
@@ -58,22 +59,28 @@ static_assert(sizeof(Block) % alignof(DecodedOp) == 0);
 // Hart thread only.
 class BlockCache {
  public:
-  // What the engine makes of a decoded instruction and of the end of a block.
-  struct Handlers {
-    std::function<const void*(Op op, const DecodedOp& fields)> of_op;
-    const void* end_of_block = nullptr;
+  // What the engine adds to decoded code.
+  struct Finisher {
+    // Fills in the handlers of a block's ops and of the end that follows them (its pc_halfwords is
+    // the block's length); may rewrite operands for the engine's own use. page_offset is that of
+    // the block's first byte.
+    std::function<void(std::span<const Op> kinds, std::span<DecodedOp> ops, uint64_t page_offset)>
+        finish;
+    // Handler of the block that stands for an unknown successor.
+    const void* unlinked = nullptr;
   };
 
-  BlockCache(Hart& hart, Handlers handlers, size_t byte_limit = kDefaultByteLimit);
+  BlockCache(Hart& hart, Finisher finisher, size_t byte_limit = kDefaultByteLimit);
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;
 
-  // The block at hart.pc if this fetch context has been there lately, else nullptr.
-  [[gnu::always_inline]] Block* lookup_recent() const {
-    const uint64_t pc = hart_.pc, context = hart_.mmu->fetch_generation();
+  // The block at `pc` if this fetch context has been there lately, else nullptr. `hart` is the
+  // cache's own, which the caller has in a register.
+  [[gnu::always_inline]] Block* lookup_recent(const Hart& hart, uint64_t pc) const {
+    const uint64_t context = hart.fetch_generation;
     const JumpEntry& entry = jumps_[jump_index(pc, context)];
-    if (entry.pc == pc && entry.context == context &&
-        entry.block->verified == hart_.code_generation) [[likely]]
+    if (entry.pc == pc && entry.context == context && entry.block->verified == hart.code_generation)
+        [[likely]]
       return entry.block;
     return nullptr;
   }
@@ -85,8 +92,18 @@ class BlockCache {
   // nullptr as above.
   Block* single();
 
-  // What Block::next holds when nothing is known.
-  Block* stale() { return &stale_; }
+  // Makes `to` a successor of a block: `link` is one of its Block::next. It holds until
+  // unlink_outdated() finds it outdated. The caller has seen that both are in one virtual page.
+  void link(Block** link, Block* to) {
+    *link = to;
+    links_.push_back(link);
+  }
+  // After hart.code_generation has changed and before a block's successor is followed: forgets all
+  // successors, for what they lead to is to be compared with memory first.
+  void unlink_outdated() {
+    if (linked_generation_ != hart_.code_generation) [[unlikely]]
+      unlink_all();
+  }
   void clear();
   // Differs after Block pointers have become invalid.
   uint64_t clears() const { return clears_; }
@@ -125,6 +142,7 @@ class BlockCache {
     return physical * 0x9e3779b97f4a7c15ull >> (64 - kBucketBits);
   }
 
+  void unlink_all();
   bool fetch_source(Source& source);
   Block* find(const Source& source);
   Block* build(const Source& source);
@@ -134,9 +152,16 @@ class BlockCache {
   void log_block(Block& block) const;
 
   Hart& hart_;
-  const Handlers handlers_;
+  const Finisher finisher_;
   const size_t byte_limit_;
-  Block stale_{};
+  // A block of nothing but its end.
+  struct {
+    Block block{};
+    DecodedOp end{};
+  } unlinked_;
+  // Places that hold something else than the unlinked block.
+  std::vector<Block**> links_;
+  uint64_t linked_generation_ = 0;
   std::vector<JumpEntry> jumps_;
   std::vector<Block*> buckets_;
   std::vector<std::unique_ptr<std::byte[]>> chunks_;

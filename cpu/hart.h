@@ -104,6 +104,10 @@ class Hart {
   uint64_t instret = 0;  // instructions retired since reset; exact at block boundaries
   // Counted up by fence.i: code decoded before is compared with memory before it runs again.
   uint64_t code_generation = 1;
+  // Differs between fetch contexts (privilege, satp) and changes when any fetch translation may
+  // have been dropped; engines tag virtual-pc caches with it. Returning to a context whose
+  // translations still stand gives its former number. Written by Mmu alone.
+  uint64_t fetch_generation = 1;
 
   // LR/SC: the reservation is the physical address and the value that LR saw.
   uint64_t reservation_address = ~0ull;

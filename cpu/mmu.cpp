@@ -65,12 +65,12 @@ void Mmu::context_changed() {
   if (priv == Priv::kMachine && (hart.csr.mstatus & kMstatusMprv))
     priv = static_cast<Priv>((hart.csr.mstatus & kMstatusMpp) >> 11);
   impl_->select(priv);
-  fetch_generation_ = impl_->fetch->generation();
+  impl_->hart.fetch_generation = impl_->fetch->generation();
 }
 
 void Mmu::flush(std::optional<uint64_t> address, std::optional<uint64_t> asid) {
   impl_->tlbs.fence(address, asid);
-  fetch_generation_ = impl_->fetch->generation();
+  impl_->hart.fetch_generation = impl_->fetch->generation();
 }
 
 void Mmu::flush_all() {

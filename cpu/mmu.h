@@ -31,13 +31,8 @@ class Mmu {
   ~Mmu();
 
   // After any change of priv, mstatus (MPRV, MPP, SUM, MXR), or satp: selects hart.data_tlb and the
-  // fetch context. Cheap: called on every trap and return.
+  // fetch context (hart.fetch_generation). Cheap: called on every trap and return.
   void context_changed();
-  // A number that differs between fetch contexts (privilege, satp) and changes when any fetch
-  // translation may have been dropped; engines tag virtual-pc caches with it.
-  // Returning to a context whose translations still stand gives its former number.
-  uint64_t fetch_generation() const { return fetch_generation_; }
-
   // sfence.vma / sinval.vma semantics; nullopt = all.
   void flush(std::optional<uint64_t> address, std::optional<uint64_t> asid);
   void flush_all();  // also after a PMP change
@@ -63,7 +58,6 @@ class Mmu {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
-  uint64_t fetch_generation_ = 1;
 };
 
 }  // namespace hv

@@ -7,7 +7,7 @@
 //   Branch     whether the branch is taken
 //   uint64_t   a jump's target
 //   SysResult  see cpu/system_ops.h; the engine has made hart.pc and hart.instret exact before
-// For all but the last, hart.pc is the address of the block that holds the op.
+// Bodies that need their own address take it as a Pc; hart.pc is exact for SysResult bodies only.
 #pragma once
 
 #include "cpu/semantics_bits.h"

@@ -18,9 +18,11 @@ inline uint64_t sext32(uint64_t value) {
 inline uint64_t imm64(const DecodedOp& op) {
   return static_cast<uint64_t>(static_cast<int64_t>(op.imm));
 }
-inline uint64_t pc_of(const Hart& h, const DecodedOp& op) {
-  return h.pc + op.pc_halfwords * 2u;
-}
+
+// The address of the instruction, for the bodies that ask for it.
+struct Pc {
+  uint64_t value;
+};
 
 // Bodies that write f(operands) to rd; `a` and `b` are the sources, `i` the immediate.
 #define HV_R(name, expression)                       \
@@ -47,8 +49,8 @@ inline uint32_t u32(uint64_t value) {
 }
 
 HV_I(lui, i)
-inline void auipc(Hart& h, const DecodedOp& op) {
-  h.x[op.rd] = pc_of(h, op) + imm64(op);
+inline void auipc(Hart& h, const DecodedOp& op, Pc pc) {
+  h.x[op.rd] = pc.value + imm64(op);
 }
 
 HV_I(addi, a + i)
@@ -129,17 +131,16 @@ HV_BRANCH(bgeu, a >= b)
 
 // Jumps return their target. Instructions are 2-aligned with C; without it the engine refuses a
 // target that is not 4-aligned before it runs the body.
-inline uint64_t jal(Hart& h, const DecodedOp& op) {
-  const uint64_t pc = pc_of(h, op);
-  h.x[op.rd] = pc + op.rs2;
-  return pc + imm64(op);
+inline uint64_t jal(Hart& h, const DecodedOp& op, Pc pc) {
+  h.x[op.rd] = pc.value + op.rs2;
+  return pc.value + imm64(op);
 }
 inline uint64_t jalr_target(const Hart& h, const DecodedOp& op) {
   return (h.x[op.rs1] + imm64(op)) & ~1ull;
 }
-inline uint64_t jalr(Hart& h, const DecodedOp& op) {
+inline uint64_t jalr(Hart& h, const DecodedOp& op, Pc pc) {
   const uint64_t target = jalr_target(h, op);
-  h.x[op.rd] = pc_of(h, op) + op.rs2;
+  h.x[op.rd] = pc.value + op.rs2;
   return target;
 }
 

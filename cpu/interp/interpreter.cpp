@@ -1,6 +1,8 @@
 #include "cpu/interp/interpreter.h"
 
+#include <array>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <type_traits>
 
@@ -11,15 +13,61 @@
 namespace hv {
 namespace {
 
-bool same_page(uint64_t a, uint64_t b) {
-  return ((a ^ b) & kPageMask) == 0;
+bool in_page(uint64_t offset) {
+  return (offset & kPageMask) == 0;
+}
+
+// Whether an instruction may begin at pc; with C at every address that a jump can form.
+bool aligned(const Hart& hart, uint64_t pc) {
+  return !(pc & 2) || hart.has(Ext::kC);
 }
 
 bool requested(const Hart& hart) {
   return hart.requests.load(std::memory_order_relaxed) != 0;
 }
 
+struct Pair {
+  Op first, second;
+};
+constexpr Pair kPairs[] = {
+#define PAIR(first, second) {Op::first, Op::second},
+#include "cpu/interp/pairs.inc"
+};
+constexpr size_t kPairCount = std::size(kPairs);
+
+// Index in kPairs, or -1.
+int pair_index(Op first, Op second) {
+  constexpr size_t kOps = static_cast<size_t>(Op::kCount);
+  static_assert(kPairCount < 256);
+  static constexpr auto kIndex = [] {
+    std::array<std::array<uint8_t, kOps>, kOps> index{};
+    for (size_t i = 0; i < kPairCount; ++i)
+      index[static_cast<size_t>(kPairs[i].first)][static_cast<size_t>(kPairs[i].second)] =
+          static_cast<uint8_t>(i + 1);
+    return index;
+  }();
+  return kIndex[static_cast<size_t>(first)][static_cast<size_t>(second)] - 1;
+}
+
 }  // namespace
+
+// Labels inside execute().
+#define HV_LABEL(id) &&op_##id
+#define HV_PAIR_LABEL(first, second) &&pair_##first##_##second
+
+struct Interpreter::Labels {
+  std::array<const void*, static_cast<size_t>(Op::kCount)> ops;
+  std::array<const void*, kPairCount> pairs;  // kPairs' order
+  // Where a way on leaves the page, so that what follows depends on more than this block.
+  const void* far_jal;
+  const void* end_of_page;
+  std::array<const void*, 6> far_branches;  // beq to bgeu
+  // Without C: a jal whose target is not 4-aligned, and any jalr, whose target may be.
+  const void* misaligned_jal;
+  const void* checked_jalr;
+  const void* end_of_block;
+  const void* unlinked;
+};
 
 // What ends a handler. Each handler ends in a dispatch of its own, which gives the host's branch
 // predictor a place to learn what follows each op.
@@ -38,144 +86,202 @@ bool requested(const Hart& hart) {
     goto * op->handler;     \
   } while (0)
 
-// Leaves the block by its exit `which` (index of Block::next) for `address`.
-#define HV_EXIT(which, address)                                                        \
-  do {                                                                                 \
-    target = (address);                                                                \
-    successor = block->next[which];                                                    \
-    if (successor->verified != hart.code_generation || requested(hart)) [[unlikely]] { \
-      exit = (which);                                                                  \
-      goto unchained_exit;                                                             \
-    }                                                                                  \
-    hart.pc = target;                                                                  \
-    hart.instret += block->op_count;                                                   \
-    HV_ENTER(successor);                                                               \
+#define HV_PC_OF(op) (pc + (op)->pc_halfwords * 2u)
+
+// Leaves the block by its exit `which` (index of Block::next) for pc, already set.
+#define HV_EXIT(which)                \
+  do {                                \
+    retired += block->op_count;       \
+    link = &block->next[which];       \
+    if (requested(hart)) [[unlikely]] \
+      goto leave;                     \
+    HV_ENTER(*link);                  \
   } while (0)
 
-#define HV_BRANCH(id)                                          \
-  do {                                                         \
-    const uint64_t pc = semantics::pc_of(hart, *op);           \
-    if (semantics::id(hart, *op) == semantics::Branch::kTaken) \
-      HV_EXIT(1, pc + semantics::imm64(*op));                  \
-    else                                                       \
-      HV_EXIT(0, pc + op->rd);                                 \
+// Leaves the block for pc, already set, wherever that is.
+#define HV_EXIT_FAR()                       \
+  do {                                      \
+    retired += block->op_count;             \
+    if (requested(hart)) [[unlikely]]       \
+      goto leave;                           \
+    block = cache_.lookup_recent(hart, pc); \
+    if (!block) [[unlikely]]                \
+      goto look_up;                         \
+    HV_ENTER(block);                        \
   } while (0)
+
+// finish() has made both ways on relative to the block.
+#define HV_BRANCH(id)                                            \
+  do {                                                           \
+    if (semantics::id(hart, *op) == semantics::Branch::kTaken) { \
+      pc += semantics::imm64(*op);                               \
+      HV_EXIT(1);                                                \
+    } else {                                                     \
+      pc += op->rd * 2u;                                         \
+      HV_EXIT(0);                                                \
+    }                                                            \
+  } while (0)
+
+#define HV_FAR_BRANCH(id)                                         \
+  far_##id : {                                                    \
+    if (semantics::id(hart, *op) == semantics::Branch::kNotTaken) \
+      pc += op->rd * 2u;                                          \
+    else if (!aligned(hart, pc + semantics::imm64(*op)))          \
+      goto misaligned_branch;                                     \
+    else                                                          \
+      pc += semantics::imm64(*op);                                \
+    HV_EXIT_FAR();                                                \
+  }
 
 // A jal's target is the same each time, a jalr's is not.
-#define HV_JUMP(id)                     \
-  do {                                  \
-    target = semantics::id(hart, *op);  \
-    if constexpr (Op::id == Op::jal) {  \
-      HV_EXIT(1, target);               \
-    } else {                            \
-      hart.pc = target;                 \
-      hart.instret += block->op_count;  \
-      if (requested(hart)) [[unlikely]] \
-        goto leave;                     \
-      block = cache_.lookup_recent();   \
-      if (!block) [[unlikely]]          \
-        goto look_up;                   \
-      HV_ENTER(block);                  \
-    }                                   \
+#define HV_JUMP(id)                                             \
+  do {                                                          \
+    pc = semantics::id(hart, *op, semantics::Pc{HV_PC_OF(op)}); \
+    if constexpr (Op::id == Op::jal)                            \
+      HV_EXIT(1);                                               \
+    else                                                        \
+      HV_EXIT_FAR();                                            \
   } while (0)
 
 // Makes pc and instret exact first. Afterwards the block may be gone.
 #define HV_SYSTEM(id)                                    \
   do {                                                   \
-    hart.pc = semantics::pc_of(hart, *op);               \
-    hart.instret += block->op_count - 1;                 \
+    hart.pc = HV_PC_OF(op);                              \
+    hart.instret += retired + block->op_count - 1;       \
+    retired = 0;                                         \
     length = Block::op_length(op);                       \
     outcome = semantics::id(hart, *op, block->word(op)); \
     goto after_system;                                   \
   } while (0)
 
-// One row's handler; its kind follows from the type of the row's body (cpu/semantics.h).
-#define HV_HANDLER(id)                                                   \
-  op_##id : {                                                            \
-    if constexpr (requires { semantics::id(hart, *op, 0u); }) {          \
-      HV_SYSTEM(id);                                                     \
-    } else {                                                             \
-      using Outcome = decltype(semantics::id(hart, *op));                \
-      if constexpr (std::is_same_v<Outcome, void>) {                     \
-        semantics::id(hart, *op);                                        \
-        HV_NEXT;                                                         \
-      } else if constexpr (std::is_same_v<Outcome, bool>) {              \
-        if (!semantics::id(hart, *op)) [[unlikely]]                      \
-          goto exception;                                                \
-        HV_NEXT;                                                         \
-      } else if constexpr (std::is_same_v<Outcome, semantics::Branch>) { \
-        HV_BRANCH(id);                                                   \
-      } else {                                                           \
-        HV_JUMP(id);                                                     \
-      }                                                                  \
-    }                                                                    \
-  }
+// An op that the next one of the block follows.
+#define HV_STRAIGHT(id)                                                              \
+  do {                                                                               \
+    if constexpr (requires { semantics::id(hart, *op, semantics::Pc{}); }) {         \
+      semantics::id(hart, *op, semantics::Pc{HV_PC_OF(op)});                         \
+    } else if constexpr (std::is_same_v<decltype(semantics::id(hart, *op)), void>) { \
+      semantics::id(hart, *op);                                                      \
+    } else {                                                                         \
+      if (!semantics::id(hart, *op)) [[unlikely]]                                    \
+        goto exception;                                                              \
+    }                                                                                \
+  } while (0)
+
+// The rest of a row's handler; its kind follows from the type of the row's body (cpu/semantics.h).
+#define HV_HANDLER(id)                                          \
+  do {                                                          \
+    if constexpr (requires { semantics::id(hart, *op, 0u); }) { \
+      HV_SYSTEM(id);                                            \
+    } else if constexpr (op_has(Op::id, op_flags::kJump)) {     \
+      HV_JUMP(id);                                              \
+    } else if constexpr (op_has(Op::id, op_flags::kBranch)) {   \
+      HV_BRANCH(id);                                            \
+    } else {                                                    \
+      HV_STRAIGHT(id);                                          \
+      HV_NEXT;                                                  \
+    }                                                           \
+  } while (0)
 
 // A template only so that each handler is compiled for its own kind alone.
 template <class AnyHart>
 EngineExit Interpreter::execute(AnyHart& hart, Block* block, Labels* labels) {
-  Block* successor;
+  // The address of the block, and what has retired but is not in hart.instret yet: hart.pc and
+  // hart.instret are exact at the labels that say so only.
+  uint64_t pc = hart.pc, retired = 0;
+  Block** link = nullptr;
   DecodedOp* op;
-  uint64_t target;
-  unsigned exit, length;
+  unsigned length;
   SysResult outcome;
 
   if (labels) {
     *labels = {.ops =
                    {
                        &&illegal,
-#define INSN(id, pattern, format, ext, flags) &&op_##id,
+#define INSN(id, pattern, format, ext, flags) HV_LABEL(id),
 #define FORM(id, base, pattern, format, ext, flags)
 #include "cpu/isa/all.inc"
                    },
+               .pairs =
+                   {
+#define PAIR(first, second) HV_PAIR_LABEL(first, second),
+#include "cpu/interp/pairs.inc"
+                   },
+               .far_jal = &&far_jal,
+               .end_of_page = &&end_of_page,
+               .far_branches = {&&far_beq, &&far_bne, &&far_blt, &&far_bge, &&far_bltu, &&far_bgeu},
                .misaligned_jal = &&misaligned_jal,
                .checked_jalr = &&checked_jalr,
-               .end_of_block = &&end_of_block};
+               .end_of_block = &&end_of_block,
+               .unlinked = &&unlinked};
     return EngineExit::kRequest;
   }
   if (!block) goto resume;
   HV_ENTER(block);
 
-#define INSN(id, pattern, format, ext, flags) HV_HANDLER(id)
+#define INSN(id, pattern, format, ext, flags) op_##id : HV_HANDLER(id);
 #define FORM(id, base, pattern, format, ext, flags)
 #include "cpu/isa/all.inc"
 
+#define PAIR(first, second)                     \
+  pair_##first##_##second : HV_STRAIGHT(first); \
+  ++op;                                         \
+  HV_HANDLER(second);
+#include "cpu/interp/pairs.inc"
+
+  HV_FAR_BRANCH(beq)
+  HV_FAR_BRANCH(bne)
+  HV_FAR_BRANCH(blt)
+  HV_FAR_BRANCH(bge)
+  HV_FAR_BRANCH(bltu)
+  HV_FAR_BRANCH(bgeu)
+
 end_of_block:
-  HV_EXIT(0, semantics::pc_of(hart, *op));
+  pc = HV_PC_OF(op);
+  HV_EXIT(0);
+
+end_of_page:
+  pc = HV_PC_OF(op);
+  HV_EXIT_FAR();
+
+far_jal:
+  pc = semantics::jal(hart, *op, semantics::Pc{HV_PC_OF(op)});
+  HV_EXIT_FAR();
 
 misaligned_jal:
-  hart.raise(Cause::kFetchMisaligned, semantics::pc_of(hart, *op) + semantics::imm64(*op));
+  hart.raise(Cause::kFetchMisaligned, HV_PC_OF(op) + semantics::imm64(*op));
   goto exception;
 
 checked_jalr:
-  target = semantics::jalr_target(hart, *op);
-  if (target & 2) {
+  if (const uint64_t target = semantics::jalr_target(hart, *op); target & 2) {
     hart.raise(Cause::kFetchMisaligned, target);
     goto exception;
   }
   HV_JUMP(jalr);
 
-// The successor is not known, or was decoded before a fence.i, or the engine is asked to leave.
-unchained_exit:
-  if ((target & 2) && !hart.has(Ext::kC)) {
-    hart.raise(Cause::kFetchMisaligned, target);
-    goto exception;
+// `link` does not know yet what follows at pc.
+unlinked:
+  if (!aligned(hart, pc)) {
+    // Only a taken branch comes here so. It has not retired.
+    block = reinterpret_cast<Block*>(link - 1);
+    op = block->ops() + block->op_count - 1;
+    pc -= semantics::imm64(*op);
+    retired -= block->op_count;
+    goto misaligned_branch;
   }
-  {
-    bool chain = same_page(hart.pc, target);
-    hart.pc = target;
-    hart.instret += block->op_count;
-    if (requested(hart)) goto leave;
-    successor = cache_.lookup_recent();
-    if (!successor) {
-      const uint64_t clears = cache_.clears();
-      successor = cache_.lookup();
-      if (!successor) goto trap;
-      chain = chain && cache_.clears() == clears;
-    }
-    if (chain && successor->chainable) block->next[exit] = successor;
+  block = cache_.lookup_recent(hart, pc);
+  if (!block) {
+    const uint64_t clears = cache_.clears();
+    hart.pc = pc;
+    block = cache_.lookup();
+    if (!block) goto trap;
+    if (cache_.clears() != clears) HV_ENTER(block);
   }
-  HV_ENTER(successor);
+  if (block->chainable) cache_.link(link, block);
+  HV_ENTER(block);
+
+misaligned_branch:
+  hart.raise(Cause::kFetchMisaligned, pc + semantics::imm64(*op));
+  goto exception;
 
 after_system:
   switch (outcome) {
@@ -197,36 +303,70 @@ after_system:
 illegal:
   hart.raise(Cause::kIllegalInstruction, 0);
 exception:
-  hart.instret += static_cast<uint64_t>(op - block->ops());
-  hart.pc = semantics::pc_of(hart, *op);
+  retired += static_cast<uint64_t>(op - block->ops());
+  hart.pc = HV_PC_OF(op);
   if (hart.exception_cause == Cause::kIllegalInstruction) hart.exception_tval = block->word(op);
+// hart.pc is exact.
 trap:
+  hart.instret += retired;
+  retired = 0;
   take_exception(hart);
+// hart.pc and hart.instret are exact.
 resume:
+  pc = hart.pc;
+  cache_.unlink_outdated();
   if (requested(hart)) goto leave;
-  block = cache_.lookup_recent();
+  block = cache_.lookup_recent(hart, pc);
   if (block) HV_ENTER(block);
 look_up:
+  hart.pc = pc;
   block = cache_.lookup();
   if (!block) goto trap;
   HV_ENTER(block);
 
 leave:
+  hart.pc = pc;
+  hart.instret += retired;
   return EngineExit::kRequest;
 }
 
-Interpreter::Interpreter(Hart& hart) : hart_(hart), cache_(hart, make_handlers()) {}
+Interpreter::Interpreter(Hart& hart) : hart_(hart), cache_(hart, make_finisher()) {}
 
-BlockCache::Handlers Interpreter::make_handlers() {
+BlockCache::Finisher Interpreter::make_finisher() {
   Labels labels;
   execute(hart_, nullptr, &labels);
-  const bool compressed = hart_.has(Ext::kC);
-  const auto of_op = [labels, compressed](Op op, const DecodedOp& fields) -> const void* {
-    if (!compressed && op == Op::jal && (fields.imm & 2)) return labels.misaligned_jal;
-    if (!compressed && op == Op::jalr) return labels.checked_jalr;
-    return labels.ops[static_cast<size_t>(op)];
+  const auto handler_of = [labels, compressed = hart_.has(Ext::kC)](Op kind, const DecodedOp& op,
+                                                                    uint64_t offset) {
+    if (kind == Op::jal && !compressed && (op.imm & 2)) return labels.misaligned_jal;
+    if (kind == Op::jal && !in_page(offset + semantics::imm64(op))) return labels.far_jal;
+    if (kind == Op::jalr && !compressed) return labels.checked_jalr;
+    if (op_has(kind, op_flags::kBranch) &&
+        !(in_page(offset + semantics::imm64(op)) && in_page(offset + op.rd)))
+      return labels.far_branches[static_cast<size_t>(kind) - static_cast<size_t>(Op::beq)];
+    return labels.ops[static_cast<size_t>(kind)];
   };
-  return {.of_op = of_op, .end_of_block = labels.end_of_block};
+  const auto finish = [labels, handler_of](std::span<const Op> kinds, std::span<DecodedOp> ops,
+                                           uint64_t page_offset) {
+    for (size_t i = 0; i < kinds.size(); ++i) {
+      DecodedOp& op = ops[i];
+      op.handler = handler_of(kinds[i], op, page_offset + op.pc_halfwords * 2u);
+      if (op_has(kinds[i], op_flags::kBranch)) {
+        op.imm += op.pc_halfwords * 2;
+        op.rd = static_cast<uint8_t>(op.pc_halfwords + op.rd / 2);
+      }
+    }
+    DecodedOp& end = ops.back();
+    end.handler =
+        in_page(page_offset + end.pc_halfwords * 2u) ? labels.end_of_block : labels.end_of_page;
+    for (size_t i = 0; i + 1 < kinds.size(); ++i) {
+      // Only where the second op has no handler of its own kind.
+      const int pair = pair_index(kinds[i], kinds[i + 1]);
+      if (pair < 0 || ops[i + 1].handler != labels.ops[static_cast<size_t>(kinds[i + 1])]) continue;
+      ops[i].handler = labels.pairs[static_cast<size_t>(pair)];
+      ++i;
+    }
+  };
+  return {.finish = finish, .unlinked = labels.unlinked};
 }
 
 EngineExit Interpreter::run(Hart& hart) {

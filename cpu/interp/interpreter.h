@@ -22,20 +22,14 @@ class Interpreter final : public Engine {
 
  private:
   // Addresses of the handlers inside execute().
-  struct Labels {
-    std::array<const void*, static_cast<size_t>(Op::kCount)> ops;
-    // Without C: a jal whose target is not 4-aligned, and any jalr, whose target may be.
-    const void* misaligned_jal;
-    const void* checked_jalr;
-    const void* end_of_block;
-  };
+  struct Labels;
 
   // Runs from `block`, which is at hart.pc, or from hart.pc when nullptr, until there is a reason
   // to leave. With `labels` it only fills that in.
   template <class AnyHart>
   EngineExit execute(AnyHart& hart, Block* block, Labels* labels = nullptr);
 
-  BlockCache::Handlers make_handlers();
+  BlockCache::Finisher make_finisher();
 
   Hart& hart_;
   BlockCache cache_;

@@ -293,15 +293,13 @@ TEST_CASE("a page that PMP divides runs up to the boundary only") {
 
 TEST_CASE("decoded code never takes more memory than its limit") {
   TestMachine m;
-  const void* const any = &m;
-  BlockCache cache(
-      m.hart, {.of_op = [&](Op, const DecodedOp&) { return any; }, .end_of_block = any}, 64 << 10);
+  BlockCache cache(m.hart, {.finish = [](auto...) {}}, 64 << 10);
   for (uint64_t pc = kRam; pc < kRam + (2 << 20); pc += 64) {
     m.hart.pc = pc;
     Block* block = cache.lookup();
     REQUIRE(block);
     CHECK(block->physical == pc);
-    CHECK(cache.lookup_recent() == block);
+    CHECK(cache.lookup_recent(m.hart, pc) == block);
     CHECK(cache.bytes_in_use() <= 64 << 10);
   }
   CHECK(cache.clears() > 1);

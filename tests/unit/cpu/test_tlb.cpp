@@ -178,20 +178,20 @@ TEST_CASE("The fetch generation tells contexts apart and returns with them") {
   s.map(kVa, kOld);
   FetchResult fetched;
   REQUIRE(s.mmu->fetch(kVa, fetched));
-  const uint64_t kernel = s.mmu->fetch_generation();
+  const uint64_t kernel = s.hart.fetch_generation;
   s.enter(Priv::kUser);
-  const uint64_t user = s.mmu->fetch_generation();
+  const uint64_t user = s.hart.fetch_generation;
   CHECK(user != kernel);
   s.enter(Priv::kMachine);
-  const uint64_t machine = s.mmu->fetch_generation();
+  const uint64_t machine = s.hart.fetch_generation;
   CHECK(machine != kernel);
   CHECK(machine != user);
   s.enter(Priv::kSupervisor);
-  CHECK(s.mmu->fetch_generation() == kernel);
+  CHECK(s.hart.fetch_generation == kernel);
   s.use(2);
-  CHECK(s.mmu->fetch_generation() != kernel);
+  CHECK(s.hart.fetch_generation != kernel);
   s.use(1);
-  CHECK(s.mmu->fetch_generation() == kernel);
+  CHECK(s.hart.fetch_generation == kernel);
 }
 
 TEST_CASE("The fetch generation changes with a fence that concerns code, and else stays") {
@@ -201,17 +201,17 @@ TEST_CASE("The fetch generation changes with a fence that concerns code, and els
   FetchResult fetched;
   REQUIRE(s.mmu->fetch(kVa, fetched));
   CHECK(s.see(kOther) == 1);
-  const uint64_t before = s.mmu->fetch_generation();
+  const uint64_t before = s.hart.fetch_generation;
   s.mmu->flush(kOther, std::nullopt);
   s.mmu->flush(std::nullopt, 7);
-  CHECK(s.mmu->fetch_generation() == before);
+  CHECK(s.hart.fetch_generation == before);
   s.mmu->flush(kVa, std::nullopt);
-  const uint64_t after = s.mmu->fetch_generation();
+  const uint64_t after = s.hart.fetch_generation;
   CHECK(after != before);
   REQUIRE(s.mmu->fetch(kVa, fetched));
-  CHECK(s.mmu->fetch_generation() == after);
+  CHECK(s.hart.fetch_generation == after);
   s.mmu->flush(std::nullopt, 1);
-  CHECK(s.mmu->fetch_generation() != after);
+  CHECK(s.hart.fetch_generation != after);
 }
 
 TEST_CASE("A fence reaches code whose own entry another page has displaced") {
@@ -219,12 +219,12 @@ TEST_CASE("A fence reaches code whose own entry another page has displaced") {
   FetchResult fetched;
   s.map(kVa, kOld);
   REQUIRE(s.mmu->fetch(kVa, fetched));
-  const uint64_t before = s.mmu->fetch_generation();
+  const uint64_t before = s.hart.fetch_generation;
   // Same place in the fetch TLB, whatever its power-of-two size up to 512.
   s.map(kFar, kOld);
   REQUIRE(s.mmu->fetch(kFar, fetched));
   s.mmu->flush(kVa, std::nullopt);
-  CHECK(s.mmu->fetch_generation() != before);
+  CHECK(s.hart.fetch_generation != before);
 }
 
 TEST_CASE("A PMP change drops every translation") {
@@ -233,9 +233,9 @@ TEST_CASE("A PMP change drops every translation") {
   FetchResult fetched;
   CHECK(s.see(kVa) == 1);
   REQUIRE(s.mmu->fetch(kVa, fetched));
-  const uint64_t before = s.mmu->fetch_generation();
+  const uint64_t before = s.hart.fetch_generation;
   REQUIRE(debug_write_csr(s.hart, 0x3a0, kPmpNapot));
-  CHECK(s.mmu->fetch_generation() != before);
+  CHECK(s.hart.fetch_generation != before);
   uint64_t value;
   CHECK_FALSE(s.mmu->load(kVa, 8, value));
   CHECK_FALSE(s.mmu->fetch(kVa, fetched));
