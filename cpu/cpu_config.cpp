@@ -22,9 +22,9 @@ constexpr ExtensionRow kExtensions[] = {
 
 // Extensions of QEMU's rv64 that no hart here has: "off" is the truth, "on" is refused.
 constexpr std::string_view kAbsent[] = {
-    "h",      "v",     "zicbop", "zicond", "zawrs", "zacas",     "zabha",    "zfa",   "zfh",
-    "zfhmin", "zfinx", "zdinx",  "zcb",    "zcmp",  "zcmt",      "zbc",      "zbkb",  "zbkc",
-    "zbkx",   "zkr",   "zihpm",  "smaia",  "ssaia", "smstateen", "sscofpmf", "svade", "svnapot",
+    "h",     "v",     "zicbop", "zicond",    "zawrs",    "zacas", "zabha",   "zfa",  "zfinx",
+    "zdinx", "zcb",   "zcmp",   "zcmt",      "zbc",      "zbkb",  "zbkc",    "zbkx", "zkr",
+    "zihpm", "smaia", "ssaia",  "smstateen", "sscofpmf", "svade", "svnapot",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).
@@ -32,9 +32,13 @@ struct Dependency {
   Ext ext, needs;
 };
 constexpr Dependency kDependencies[] = {
-    {Ext::kD, Ext::kF},
-    {Ext::kF, Ext::kZicsr},
-    {Ext::kZicntr, Ext::kZicsr},
+    {Ext::kD, Ext::kF},      {Ext::kF, Ext::kZicsr},    {Ext::kZicntr, Ext::kZicsr},
+    {Ext::kZfhmin, Ext::kF}, {Ext::kZfh, Ext::kZfhmin},
+};
+
+// Which extensions another one includes: switched on along with it unless told otherwise.
+constexpr Dependency kIncluded[] = {
+    {Ext::kZfh, Ext::kZfhmin},
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).
@@ -69,12 +73,16 @@ Result<unsigned> take_paging(KeyValues& values, unsigned largest) {
 }
 
 Result<> take_extensions(KeyValues& values, ExtensionSet& set, ExtensionSet& asked) {
+  ExtensionSet given;
   for (const auto& row : kExtensions) {
     HV_TRY_ASSIGN(const auto on, values.take_bool(row.name));
     if (!on) continue;
+    given.set(row.ext, true);
     set.set(row.ext, *on);
     asked.set(row.ext, *on);
   }
+  for (const auto& [ext, included] : kIncluded)
+    if (asked.has(ext) && !given.has(included)) set.set(included, true);
   for (const auto name : kAbsent) {
     HV_TRY_ASSIGN(const auto on, values.take_bool(name));
     if (on == true) return fail("-cpu: {}=on: this extension is not implemented", name);

@@ -53,7 +53,8 @@ string_view rounding_name(unsigned rm) {
 // when they say rne, the others when they say dyn.
 std::string rounding_suffix(const isa::Row& row, uint32_t w) {
   const unsigned rm = bits(w, 12, 3);
-  const bool exact = row.op == Op::fcvt_d_w || row.op == Op::fcvt_d_wu || row.op == Op::fcvt_d_s;
+  const bool exact = row.op == Op::fcvt_d_w || row.op == Op::fcvt_d_wu || row.op == Op::fcvt_d_s ||
+                     row.op == Op::fcvt_s_h || row.op == Op::fcvt_d_h;
   if (rm == (exact ? kRmNearest : kRmDynamic)) return {};
   return fmt::format(",{}", rounding_name(rm));
 }

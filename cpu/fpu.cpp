@@ -47,15 +47,6 @@ class RoundingScope {
   unsigned frm_;
 };
 
-unsigned resolve(const Hart& hart, unsigned rm) {
-  return rm == kDynamic ? hart.frm : rm;
-}
-
-uint64_t keep(Hart& hart, const soft::Outcome& outcome) {
-  hart.fflags |= outcome.flags;
-  return outcome.bits;
-}
-
 }  // namespace
 
 void collect_flags(Hart& hart) {
@@ -138,7 +129,8 @@ void fma_nan(Hart& hart, T a, T b) {
 
 uint64_t narrow_slow(Hart& hart, double a, unsigned rm) {
   const auto bits = std::bit_cast<uint64_t>(a);
-  return kBox | keep(hart, soft::convert(soft::kDouble, soft::kSingle, bits, resolve(hart, rm)));
+  return keep_boxed<float>(hart,
+                           soft::convert(soft::kDouble, soft::kSingle, bits, resolve(hart, rm)));
 }
 
 template <class T>
@@ -149,9 +141,16 @@ uint64_t to_integer_slow(Hart& hart, T a, unsigned rm, bool is_signed, unsigned 
 
 template <class T>
 uint64_t from_integer_slow(Hart& hart, bool negative, uint64_t magnitude, unsigned rm) {
-  const uint64_t bits =
-      keep(hart, soft::from_integer(Traits<T>::kKind, negative, magnitude, resolve(hart, rm)));
-  return box_bits<T>(static_cast<BitsOf<T>>(bits));
+  return keep_boxed<T>(
+      hart, soft::from_integer(Traits<T>::kKind, negative, magnitude, resolve(hart, rm)));
+}
+
+// Numbers as integers of the same order, -0 before +0: the magnitude bits of negative ones are
+// turned round.
+template <class T>
+std::make_signed_t<BitsOf<T>> order_key(BitsOf<T> bits) {
+  return static_cast<std::make_signed_t<BitsOf<T>>>(
+      bits & Traits<T>::kSign ? bits ^ ~Traits<T>::kSign : bits);
 }
 
 // minimumNumber and maximumNumber of IEEE 754-2019 (20.6): a NaN gives way to a number, -0 is less
@@ -162,12 +161,18 @@ uint64_t min_max(Hart& hart, uint64_t a, uint64_t b, bool want_max) {
   if (is_signalling<T>(x) || is_signalling<T>(y)) hart.fflags |= kInvalid;
   if (is_nan<T>(x)) return box_bits<T>(is_nan<T>(y) ? Traits<T>::kNan : y);
   if (is_nan<T>(y)) return box_bits<T>(x);
-  // As integers of their own order: the magnitude bits of negative numbers are turned round.
-  const auto key = [](BitsOf<T> bits) {
-    return static_cast<std::make_signed_t<BitsOf<T>>>(
-        bits & Traits<T>::kSign ? bits ^ ~Traits<T>::kSign : bits);
-  };
-  return box_bits<T>((key(x) < key(y)) != want_max ? x : y);
+  return box_bits<T>((order_key<T>(x) < order_key<T>(y)) != want_max ? x : y);
+}
+
+template <class T>
+std::partial_ordering compare(Hart& hart, uint64_t a, uint64_t b, bool quiet) {
+  const auto x = unbox_bits<T>(a), y = unbox_bits<T>(b);
+  if (is_nan<T>(x) || is_nan<T>(y)) {
+    if (!quiet || is_signalling<T>(x) || is_signalling<T>(y)) hart.fflags |= kInvalid;
+    return std::partial_ordering::unordered;
+  }
+  const bool zeros = ((x | y) & ~Traits<T>::kSign) == 0;
+  return zeros ? std::partial_ordering::equivalent : order_key<T>(x) <=> order_key<T>(y);
 }
 
 // The bits of 20.9.
@@ -188,9 +193,16 @@ uint64_t classify(uint64_t a) {
   template uint64_t arith_slow<T>(Hart&, Arith, T, T, T, unsigned);         \
   template uint64_t to_integer_slow<T>(Hart&, T, unsigned, bool, unsigned); \
   template uint64_t from_integer_slow<T>(Hart&, bool, uint64_t, unsigned);  \
-  template void fma_nan<T>(Hart&, T, T);                                    \
-  template uint64_t min_max<T>(Hart&, uint64_t, uint64_t, bool);            \
-  template uint64_t classify<T>(uint64_t);
+  template void fma_nan<T>(Hart&, T, T);
+HV_INSTANTIATE(float)
+HV_INSTANTIATE(double)
+#undef HV_INSTANTIATE
+
+#define HV_INSTANTIATE(T)                                        \
+  template uint64_t min_max<T>(Hart&, uint64_t, uint64_t, bool); \
+  template uint64_t classify<T>(uint64_t);                       \
+  template std::partial_ordering compare<T>(Hart&, uint64_t, uint64_t, bool);
+HV_INSTANTIATE(Half)
 HV_INSTANTIATE(float)
 HV_INSTANTIATE(double)
 #undef HV_INSTANTIATE

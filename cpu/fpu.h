@@ -1,11 +1,12 @@
-// F and D arithmetic (unprivileged specification, chapters 20 and 21), bit exact, flags included.
+// F, D and Zfh arithmetic (unprivileged specification, chapters 20 to 22), bit exact, flags
+// included.
 //
 // The host's SSE unit computes with the guest's rounding mode in MXCSR, and its sticky flags are
 // the guest's fflags that are not in Hart::fflags yet. Integer code (cpu/fpu_soft.h) does what SSE
 // cannot. IEEE 754 leaves open and both agree on: underflow is detected after rounding, subnormals
 // are honoured.
 //
-// Values pass as they stand in registers: a single must be NaN-boxed, else it counts as the
+// Values pass as they stand in registers: a half or single must be NaN-boxed, else it counts as the
 // canonical NaN. Integers are returned sign-extended to 64 bits. rm is a static rounding mode or
 // 7 for hart.frm; the caller has refused what rounding_ok() refuses.
 //
@@ -14,6 +15,7 @@
 #pragma once
 
 #include <bit>
+#include <compare>
 #include <cstdint>
 #include <limits>
 
@@ -65,10 +67,22 @@ inline bool rounding_ok(const Hart& hart, unsigned rm) {
 
 // --- parts of the functions below
 
+// No host type: nothing here computes with it but cpu/fpu_soft.h.
+struct Half {
+  uint16_t bits;
+};
+
 namespace detail {
 
 template <class T>
 struct Traits;
+template <>
+struct Traits<Half> {
+  using Bits = uint16_t;
+  static constexpr Bits kInfinity = 0x7c00, kNan = 0x7e00, kQuiet = 0x0200;
+  static constexpr Bits kSign = 1u << 15;
+  static constexpr const soft::Kind& kKind = soft::kHalf;
+};
 template <>
 struct Traits<float> {
   using Bits = uint32_t;
@@ -87,7 +101,9 @@ struct Traits<double> {
 template <class T>
 using BitsOf = typename Traits<T>::Bits;
 
-inline constexpr uint64_t kBox = 0xffffffffull << 32;
+// The ones above a value narrower than the register.
+template <class T>
+inline constexpr uint64_t kBox = ~0ull << (sizeof(T) * 8);
 
 // NaN boxing (21.2).
 template <class T>
@@ -95,7 +111,7 @@ inline BitsOf<T> unbox_bits(uint64_t reg) {
   if constexpr (sizeof(T) == 8)
     return reg;
   else
-    return reg >= kBox ? static_cast<uint32_t>(reg) : Traits<float>::kNan;
+    return reg >= kBox<T> ? static_cast<BitsOf<T>>(reg) : Traits<T>::kNan;
 }
 template <class T>
 inline T unbox(uint64_t reg) {
@@ -106,7 +122,7 @@ inline uint64_t box_bits(BitsOf<T> bits) {
   if constexpr (sizeof(T) == 8)
     return bits;
   else
-    return kBox | bits;
+    return kBox<T> | bits;
 }
 
 template <class T>
@@ -125,9 +141,22 @@ inline uint64_t result(T value) {
   return box_bits<T>(is_nan<T>(bits) ? Traits<T>::kNan : bits);
 }
 
+inline unsigned resolve(const Hart& hart, unsigned rm) {
+  return rm == kDynamic ? hart.frm : rm;
+}
+inline uint64_t keep(Hart& hart, const soft::Outcome& outcome) {
+  hart.fflags |= outcome.flags;
+  return outcome.bits;
+}
+// The result of cpu/fpu_soft.h, whose NaNs are canonical.
+template <class T>
+inline uint64_t keep_boxed(Hart& hart, const soft::Outcome& outcome) {
+  return box_bits<T>(static_cast<BitsOf<T>>(keep(hart, outcome)));
+}
+
 // The host's rounding control already holds this mode.
 inline bool host_rounds(const Hart& hart, unsigned rm) {
-  const unsigned mode = rm == kDynamic ? hart.frm : rm;
+  const unsigned mode = resolve(hart, rm);
   return mode == hart.frm && mode != kNearestMaxMagnitude;
 }
 
@@ -167,6 +196,9 @@ template <class T>
 uint64_t min_max(Hart& hart, uint64_t a, uint64_t b, bool want_max);
 template <class T>
 uint64_t classify(uint64_t a);
+// In integers. A signalling NaN is invalid, and with `quiet` false any NaN.
+template <class T>
+std::partial_ordering compare(Hart& hart, uint64_t a, uint64_t b, bool quiet);
 
 // I: int32_t or int64_t. An out-of-range value has set the host's invalid flag, as it should, and
 // only its saturated result is missing; the smallest integer itself takes that way too.
@@ -231,6 +263,37 @@ inline uint64_t from_unsigned(Hart& hart, uint64_t a, unsigned rm) {
                           z(detail::unbox<T>(c)), rm);                                      \
   }
 
+// What needs no arithmetic is the same for halves.
+#define HV_FP_BITS(T, s)                                                                     \
+  inline uint64_t fsgnj_##s(Hart&, uint64_t a, uint64_t b) {                                 \
+    constexpr auto kSign = detail::Traits<T>::kSign;                                         \
+    const auto x = detail::unbox_bits<T>(a), y = detail::unbox_bits<T>(b);                   \
+    return detail::box_bits<T>(static_cast<detail::BitsOf<T>>((x & ~kSign) | (y & kSign)));  \
+  }                                                                                          \
+  inline uint64_t fsgnjn_##s(Hart&, uint64_t a, uint64_t b) {                                \
+    constexpr auto kSign = detail::Traits<T>::kSign;                                         \
+    const auto x = detail::unbox_bits<T>(a), y = detail::unbox_bits<T>(b);                   \
+    return detail::box_bits<T>(static_cast<detail::BitsOf<T>>((x & ~kSign) | (~y & kSign))); \
+  }                                                                                          \
+  inline uint64_t fsgnjx_##s(Hart&, uint64_t a, uint64_t b) {                                \
+    constexpr auto kSign = detail::Traits<T>::kSign;                                         \
+    const auto x = detail::unbox_bits<T>(a), y = detail::unbox_bits<T>(b);                   \
+    return detail::box_bits<T>(static_cast<detail::BitsOf<T>>(x ^ (y & kSign)));             \
+  }                                                                                          \
+  inline uint64_t fmin_##s(Hart& hart, uint64_t a, uint64_t b) {                             \
+    return detail::min_max<T>(hart, a, b, false);                                            \
+  }                                                                                          \
+  inline uint64_t fmax_##s(Hart& hart, uint64_t a, uint64_t b) {                             \
+    return detail::min_max<T>(hart, a, b, true);                                             \
+  }                                                                                          \
+  inline uint64_t fclass_##s(Hart&, uint64_t a) {                                            \
+    return detail::classify<T>(a);                                                           \
+  }
+HV_FP_BITS(Half, h)
+HV_FP_BITS(float, s)
+HV_FP_BITS(double, d)
+#undef HV_FP_BITS
+
 #define HV_FP_PRECISION(T, s)                                                  \
   HV_FP_BINARY(fadd, add, kAdd, T, s)                                          \
   HV_FP_BINARY(fsub, sub, kSub, T, s)                                          \
@@ -246,27 +309,6 @@ inline uint64_t from_unsigned(Hart& hart, uint64_t a, unsigned rm) {
       return detail::result(host::sqrt(x));                                    \
     return detail::arith_slow<T>(hart, detail::Arith::kSqrt, x, T{}, T{}, rm); \
   }                                                                            \
-  inline uint64_t fsgnj_##s(Hart&, uint64_t a, uint64_t b) {                   \
-    constexpr auto kSign = detail::Traits<T>::kSign;                           \
-    const auto x = detail::unbox_bits<T>(a), y = detail::unbox_bits<T>(b);     \
-    return detail::box_bits<T>((x & ~kSign) | (y & kSign));                    \
-  }                                                                            \
-  inline uint64_t fsgnjn_##s(Hart&, uint64_t a, uint64_t b) {                  \
-    constexpr auto kSign = detail::Traits<T>::kSign;                           \
-    const auto x = detail::unbox_bits<T>(a), y = detail::unbox_bits<T>(b);     \
-    return detail::box_bits<T>((x & ~kSign) | (~y & kSign));                   \
-  }                                                                            \
-  inline uint64_t fsgnjx_##s(Hart&, uint64_t a, uint64_t b) {                  \
-    constexpr auto kSign = detail::Traits<T>::kSign;                           \
-    const auto x = detail::unbox_bits<T>(a), y = detail::unbox_bits<T>(b);     \
-    return detail::box_bits<T>(x ^ (y & kSign));                               \
-  }                                                                            \
-  inline uint64_t fmin_##s(Hart& hart, uint64_t a, uint64_t b) {               \
-    return detail::min_max<T>(hart, a, b, false);                              \
-  }                                                                            \
-  inline uint64_t fmax_##s(Hart& hart, uint64_t a, uint64_t b) {               \
-    return detail::min_max<T>(hart, a, b, true);                               \
-  }                                                                            \
   inline uint64_t feq_##s(Hart&, uint64_t a, uint64_t b) {                     \
     return host::equal(detail::unbox<T>(a), detail::unbox<T>(b));              \
   }                                                                            \
@@ -275,9 +317,6 @@ inline uint64_t from_unsigned(Hart& hart, uint64_t a, unsigned rm) {
   }                                                                            \
   inline uint64_t fle_##s(Hart&, uint64_t a, uint64_t b) {                     \
     return host::less_equal(detail::unbox<T>(a), detail::unbox<T>(b));         \
-  }                                                                            \
-  inline uint64_t fclass_##s(Hart&, uint64_t a) {                              \
-    return detail::classify<T>(a);                                             \
   }                                                                            \
   inline uint64_t fcvt_w_##s(Hart& hart, uint64_t a, unsigned rm) {            \
     return detail::to_signed<int32_t, T>(hart, a, rm);                         \

@@ -1,6 +1,6 @@
 // Floating point in integers: exact for every rounding mode, flags included. For what host
-// instructions do not do: round to nearest ties to max magnitude, saturating conversions, fused
-// multiply-add on hosts without FMA3.
+// instructions do not do: half precision, round to nearest ties to max magnitude, saturating
+// conversions, fused multiply-add on hosts without FMA3.
 //
 // IEEE 754-2019 with the choices of the RISC-V specification (chapter 20): canonical NaNs,
 // underflow detected after rounding. Pure functions.
@@ -36,6 +36,7 @@ struct Kind {
   unsigned precision;      // significant bits, the implicit one included
   unsigned exponent_bits;  // width of the exponent field
 };
+inline constexpr Kind kHalf{11, 5};
 inline constexpr Kind kSingle{24, 8};
 inline constexpr Kind kDouble{53, 11};
 

@@ -1,18 +1,20 @@
-// F and D (unprivileged specification, chapters 20 and 21): the arithmetic is in cpu/fpu.h, here
-// are operands, the checks that make an instruction illegal, and mstatus.FS.
+// F, D and Zfh (unprivileged specification, chapters 20 to 22): the arithmetic is in cpu/fpu.h and
+// cpu/fpu_half.h, here are operands, the checks that make an instruction illegal, and mstatus.FS.
 //
-// Single-precision values are passed as they stand in a register, NaN box included: unboxing is
-// the arithmetic's.
+// Half- and single-precision values are passed as they stand in a register, NaN box included:
+// unboxing is the arithmetic's.
 #pragma once
 
 #include <cstdint>
 
 #include "cpu/fpu.h"
+#include "cpu/fpu_half.h"
 #include "cpu/semantics_memory.h"
 
 namespace hv::semantics {
 
 inline constexpr uint64_t kNanBox = 0xffffffffull << 32;
+inline constexpr uint64_t kNanBoxHalf = 0xffffffffffffull << 16;
 
 inline bool illegal_fp(Hart& h) {
   return h.raise(Cause::kIllegalInstruction, 0);
@@ -72,12 +74,19 @@ inline void fp_dirty(Hart& h) {
   HV_FP(fcvt_##p##_wu, HV_ROUNDED, HV_F, fp::fcvt_##p##_wu(h, i, rm)) \
   HV_FP(fcvt_##p##_l, HV_ROUNDED, HV_F, fp::fcvt_##p##_l(h, i, rm))   \
   HV_FP(fcvt_##p##_lu, HV_ROUNDED, HV_F, fp::fcvt_##p##_lu(h, i, rm))
+HV_PRECISION(h)
 HV_PRECISION(s)
 HV_PRECISION(d)
 HV_FP(fcvt_s_d, HV_ROUNDED, HV_F, fp::fcvt_s_d(h, a, rm))
 HV_FP(fcvt_d_s, HV_ROUNDED, HV_F, fp::fcvt_d_s(h, a, rm))
+HV_FP(fcvt_h_s, HV_ROUNDED, HV_F, fp::fcvt_h_s(h, a, rm))
+HV_FP(fcvt_h_d, HV_ROUNDED, HV_F, fp::fcvt_h_d(h, a, rm))
+HV_FP(fcvt_s_h, HV_ROUNDED, HV_F, fp::fcvt_s_h(h, a, rm))
+HV_FP(fcvt_d_h, HV_ROUNDED, HV_F, fp::fcvt_d_h(h, a, rm))
 
 // Moves of bits: no NaN box is checked.
+HV_FP(fmv_x_h, HV_EXACT, HV_X, static_cast<int16_t>(a))
+HV_FP(fmv_h_x, HV_EXACT, HV_F, i | kNanBoxHalf)
 HV_FP(fmv_x_w, HV_EXACT, HV_X, sext32(a))
 HV_FP(fmv_w_x, HV_EXACT, HV_F, i | kNanBox)
 HV_FP(fmv_x_d, HV_EXACT, HV_X, a)
@@ -106,11 +115,17 @@ template <class T>
     return illegal_fp(h);
   return store_memory<T>(h, h.x[op.rs1] + imm64(op), static_cast<T>(h.f[op.rs2]));
 }
+inline bool flh(Hart& h, const DecodedOp& op) {
+  return load_to_fd<uint16_t>(h, op, kNanBoxHalf);
+}
 inline bool flw(Hart& h, const DecodedOp& op) {
   return load_to_fd<uint32_t>(h, op, kNanBox);
 }
 inline bool fld(Hart& h, const DecodedOp& op) {
   return load_to_fd<uint64_t>(h, op, 0);
+}
+inline bool fsh(Hart& h, const DecodedOp& op) {
+  return store_fs2<uint16_t>(h, op);
 }
 inline bool fsw(Hart& h, const DecodedOp& op) {
   return store_fs2<uint32_t>(h, op);

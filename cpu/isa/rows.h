@@ -7,7 +7,8 @@
 // pattern   16 or 32 characters, most significant bit first, blanks ignored: 0, 1, or a letter for
 //           an operand bit. The letter's open bits must be those of the format. Capital letters of
 //           one row together must not all be zero, else the row does not match.
-// extension an Ext, or kI for what every hart has. A FORM needs its base's extension as well.
+// extension an Ext, kI for what every hart has, or a name of ExtNames for two of which both must be
+//           there. A FORM needs its base's extension as well.
 // flags     op_flags::Flag
 #pragma once
 
@@ -25,6 +26,17 @@ using namespace op_flags;  // the rows' last column
 
 inline constexpr Ext kAlways = Ext::kCount;
 
+// What a row needs: two extensions, often the same.
+struct Needs {
+  Ext first, second;
+
+  constexpr Needs(Ext ext) : first(ext), second(ext) {}
+  constexpr Needs(Ext a, Ext b) : first(a), second(b) {}
+  constexpr bool met(const ExtensionSet& set) const {
+    return first == kAlways || (set.has(first) && set.has(second));
+  }
+};
+
 struct Row {
   std::string_view id;
   Op op;
@@ -33,14 +45,14 @@ struct Row {
   uint32_t nonzero;  // 0, or bits of which one must be set
   uint8_t length;    // bytes
   Format format;
-  Ext ext, base_ext;
+  Needs ext, base_ext;
   uint8_t flags;
 
   constexpr bool matches(uint32_t word) const {
     return (word & mask) == match && (nonzero == 0 || (word & nonzero) != 0);
   }
   constexpr bool allowed(const ExtensionSet& set) const {
-    return (ext == kAlways || set.has(ext)) && (base_ext == kAlways || set.has(base_ext));
+    return ext.met(set) && base_ext.met(set);
   }
 };
 
@@ -49,9 +61,10 @@ namespace detail {
 struct ExtNames {
   using enum Ext;
   static constexpr Ext kI = kAlways;
+  static constexpr Needs kZfhminAndD{kZfhmin, kD};
 };
 
-inline constexpr Ext kOpExt[] = {
+inline constexpr Needs kOpExt[] = {
     kAlways,
 #define INSN(id, pattern, format, ext, flags) ExtNames::ext,
 #define FORM(id, base, pattern, format, ext, flags)
@@ -59,8 +72,8 @@ inline constexpr Ext kOpExt[] = {
 };
 
 // A throw makes the row's initialiser fail to compile.
-consteval Row make_row(std::string_view id, Op op, std::string_view pattern, Format format, Ext ext,
-                       uint8_t flags) {
+consteval Row make_row(std::string_view id, Op op, std::string_view pattern, Format format,
+                       Needs ext, uint8_t flags) {
   Row row{id, op, 0, 0, 0, 0, format, ext, kOpExt[static_cast<size_t>(op)], flags};
   unsigned bits = 0;
   for (const char c : pattern) {

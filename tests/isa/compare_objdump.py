@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-ARCH = "rv64imafdc_zicsr_zifencei_zihintpause_zba_zbb_zbs_zicbom_zicboz_svinval"
+ARCH = "rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbs_zicbom_zicboz_svinval"
 ILLEGAL = re.compile(r"\.[24]byte\t")
 CSR_OPERAND = re.compile(r"^(csrr\w+\t\w+),([^,]+),")
 
@@ -79,7 +79,7 @@ def reason_to_ignore(word, ours, theirs):
     if ILLEGAL.match(theirs):
         if re.match(r"fence(\.tso|\.i|\t)", ours):
             return "fence with ignored fields set"
-        if re.match(r"fcvt\.d\.(wu?|s)\t", ours):
+        if re.match(r"fcvt\.(d\.(wu?|s|h)|s\.h)\t", ours):
             return "rounding mode of an exact conversion"
     if ILLEGAL.match(ours):
         if theirs == "c.addi16sp\tsp,0":

@@ -1,10 +1,13 @@
-"""Test programs for F and D: values, rounding modes, flags, NaN boxes and fcsr."""
+"""Test programs for F, D and Zfh: values, rounding modes, flags, NaN boxes and fcsr."""
 
 from programs import MASK, ROUNDING, Program, double_bits, single_bits
 
 BOX = 0xFFFFFFFF << 32
+BOX_HALF = 0xFFFFFFFFFFFF << 16
 VALUES = [0.0, -0.0, 1.0, -1.0, 1.5, 2.5, -2.5, 0.5, 3.0, 1e-3, 1 / 3, 2.0**31, -(2.0**31) - 1,
           2.0**32, 2.0**63, -(2.0**63), 2.0**64, 1e30, 2147483647.5, 4294967295.5, 0.1, -0.9]
+HALVES = [0x0000, 0x8000, 0x3C00, 0xBC00, 0x3E00, 0x4100, 0xC100, 0x3800, 0x0001, 0x83FF, 0x0400,
+          0x7BFF, 0x7C00, 0xFC00, 0x7E00, 0x7C01, 0xFE55, 0x3C01, 0x1000, 0x3555, 0x5BFF, 0x6400]
 SINGLES = [0x00000001, 0x807FFFFF, 0x00800000, 0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000,
            0x7F800001, 0xFFC12345, 0x3F800001, 0x33800000]
 DOUBLES = [0x0000000000000001, 0x800FFFFFFFFFFFFF, 0x0010000000000000, 0x7FEFFFFFFFFFFFFF,
@@ -12,6 +15,7 @@ DOUBLES = [0x0000000000000001, 0x800FFFFFFFFFFFFF, 0x0010000000000000, 0x7FEFFFF
            0xFFF8123456789ABC, 0x3FF0000000000001, 0x36A0000000000000, 0x380FFFFFFFFFFFFF,
            0x47EFFFFFE0000000, 0x47EFFFFFF0000000]
 
+ORDER = "hsd"
 TWO = "fadd fsub fmul fdiv".split()
 TWO_EXACT = "fsgnj fsgnjn fsgnjx fmin fmax".split()
 COMPARE = "feq flt fle".split()
@@ -21,6 +25,11 @@ FUSED = "fmadd fmsub fnmsub fnmadd".split()
 class FloatProgram(Program):
     def value(self, precision):
         rng = self.rng
+        if precision == "h":
+            # most random halves are no numbers near 1
+            bits = rng.choice([rng.choice(HALVES), rng.getrandbits(16),
+                               rng.getrandbits(16) & 0x87FF | rng.randrange(6, 9) << 11])
+            return bits | (rng.getrandbits(64) & BOX_HALF if rng.randrange(10) == 0 else BOX_HALF)
         if precision == "s":
             bits = rng.choice([rng.choice(SINGLES), single_bits(rng.choice(VALUES)),
                                rng.getrandbits(32), single_bits(rng.uniform(-100, 100))])
@@ -40,7 +49,7 @@ class FloatProgram(Program):
 
         self.over_table(table, body, 2)
 
-    def precision(self, p, other):
+    def precision(self, p, others):
         rows = 110
         table = self.table([(self.value(p), self.value(p), self.value(p)) for _ in range(rows)])
         numbers = self.table([(self.word(), 0, 0) for _ in range(rows)])
@@ -59,11 +68,13 @@ class FloatProgram(Program):
         for op in COMPARE:
             self.fp(f"{op}.{p} a1, fa0, fa1", table, True)
         self.fp(f"fclass.{p} a1, fa0", table, True)
-        bits = "w" if p == "s" else "d"
+        bits = "w" if p == "s" else p
         self.fp(f"fmv.x.{bits} a1, fa0", table, True)
         self.fp(f"fmv.{bits}.x fa3, a0", numbers)
-        # the other precision's values: boxes and wide results
-        self.fp(f"fcvt.{other}.{p} fa3, fa0", table)
+        # the other precisions' values: boxes and wide results
+        for other in others:
+            for mode in ROUNDING if ORDER.index(p) > ORDER.index(other) else [""]:
+                self.fp(f"fcvt.{other}.{p} fa3, fa0" + (f", {mode}" if mode else ""), table)
         for load, store in ((f"fl{bits}", f"fs{bits}"),):
             for at in (0, 8, 4092, 4090, 4093, 2047):
                 text = f"{load}/{store} at bytes+{at}"
@@ -97,8 +108,9 @@ class FloatProgram(Program):
 
 def float_program(seed):
     program = FloatProgram(seed)
-    program.precision("s", "d")
-    program.precision("d", "s")
+    program.precision("h", "sd")
+    program.precision("s", "hd")
+    program.precision("d", "hs")
     program.compressed()
     program.csr()
     return program

@@ -21,7 +21,7 @@ static inline unsigned fp_variant_frm(unsigned variant) {
   return variant < 5 ? (variant + 1) % 5 : variant - 5;
 }
 
-enum FpSource { FP_SINGLE, FP_DOUBLE, FP_INTEGER };
+enum FpSource { FP_HALF, FP_SINGLE, FP_DOUBLE, FP_INTEGER };
 
 struct FpRandom {
   uint64_t state;
@@ -46,13 +46,22 @@ static const uint64_t fp_special_double[] = {
     0xc3e0000000000000, 0xc3e0000000000001, 0x43efffffffffffff, 0x43f0000000000000,
     0x47efffffe0000000, 0x47efffffefffffff, 0x47effffff0000000, 0x380fffffe0000000,
     0x380fffffffffffff, 0x36a0000000000000, 0x3690000000000000, 0x3690000000000001,
+    0x40effc0000000000, 0x40effdffffffffff, 0x40effe0000000000, 0x3f0ff80000000000,
+    0x3f0ffbffffffffff, 0x3f0ffc0000000000, 0x3f0fffffffffffff, 0x3e70000000000000,
+    0x3e60000000000000, 0x3e60000000000001,
 };
 static const uint32_t fp_special_single[] = {
-    0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x3f000000, 0xbf000000, 0x3fc00000,
-    0x40200000, 0xc0200000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001,
-    0xffa00000, 0x00000001, 0x80000001, 0x007fffff, 0x00800000, 0x80800000, 0x7f7fffff,
-    0xff7fffff, 0x4effffff, 0x4f000000, 0xcf000000, 0xcf000001, 0x4f7fffff, 0x4f800000,
-    0x5effffff, 0x5f000000, 0xdf000000, 0xdf000001, 0x5f7fffff, 0x5f800000,
+    0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x3f000000, 0xbf000000, 0x3fc00000, 0x40200000,
+    0xc0200000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001, 0xffa00000, 0x00000001,
+    0x80000001, 0x007fffff, 0x00800000, 0x80800000, 0x7f7fffff, 0xff7fffff, 0x4effffff, 0x4f000000,
+    0xcf000000, 0xcf000001, 0x4f7fffff, 0x4f800000, 0x5effffff, 0x5f000000, 0xdf000000, 0xdf000001,
+    0x5f7fffff, 0x5f800000, 0x477fe000, 0x477fefff, 0x477ff000, 0x387fc000, 0x387fdfff, 0x387fe000,
+    0x387fffff, 0x33800000, 0x33000000, 0x33000001,
+};
+static const uint16_t fp_special_half[] = {
+    0x0000, 0x8000, 0x3c00, 0xbc00, 0x3800, 0xb800, 0x3e00, 0x4100, 0xc100, 0x7c00, 0xfc00,
+    0x7e00, 0xfe01, 0x7c01, 0xfd00, 0x0001, 0x8001, 0x0002, 0x03ff, 0x83ff, 0x0400, 0x8400,
+    0x0401, 0x7bff, 0xfbff, 0x7800, 0x3bff, 0x3c01, 0x2400, 0xe400, 0x5bff, 0x6400, 0x63ff,
 };
 static const uint64_t fp_special_integer[] = {
     0,
@@ -75,6 +84,14 @@ static const uint64_t fp_special_integer[] = {
     0xfffffffffffffbff,
     0xffffff8000000000,
     0x7fffffbfffffffff,
+    0x801,
+    0x803,
+    65504,
+    65519,
+    65520,
+    65536,
+    ~0ull - 65518,
+    ~0ull - 65519,
 };
 #define FP_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -84,6 +101,7 @@ static inline uint64_t fp_random_bits(struct FpRandom* random, unsigned fraction
   const uint64_t v = fp_random(random), w = fp_random(random);
   const uint64_t sign = v >> 63 << (fraction + exponent);
   const uint64_t bias = (1ull << (exponent - 1)) - 1;
+  const uint64_t to_integers = bias + 3 < 70 ? bias + 3 : 70, from_top = bias < 40 ? bias : 40;
   uint64_t f = v & ((1ull << fraction) - 1);
   if (w >> 60 & 1) f &= ~0ull << (w >> 50 & 0xff) % fraction;      /* trailing zeros */
   if (w >> 61 & 1) f |= (1ull << (w >> 42 & 0xff) % fraction) - 1; /* or ones */
@@ -93,11 +111,11 @@ static inline uint64_t fp_random_bits(struct FpRandom* random, unsigned fraction
     case 1:
       return sign | (bias + (w >> 8) % 5 - 2) << fraction | f;
     case 2:
-      return sign | (bias + (w >> 8) % 70 - 2) << fraction | f; /* integers */
+      return sign | (bias + (w >> 8) % to_integers - 2) << fraction | f; /* integers */
     case 3:
       return sign | (1 + (w >> 8) % (2 * fraction)) << fraction | f; /* tiny */
     case 4:
-      return sign | (2 * bias - (w >> 8) % 40) << fraction | f; /* huge */
+      return sign | (2 * bias - (w >> 8) % from_top) << fraction | f; /* huge */
     case 5: /* products and roots near the limits */
       return sign | (bias / 2 + (w >> 8) % 8) << fraction | f;
     default:
@@ -114,8 +132,9 @@ static inline uint64_t fp_operand(struct FpRandom* random, enum FpSource source,
     if (index < count) return fp_special_integer[index];
     return (uint64_t)((int64_t)choice >> (fp_random(random) & 63));
   }
-  const unsigned count =
-      source == FP_SINGLE ? FP_COUNT(fp_special_single) : FP_COUNT(fp_special_double);
+  const unsigned count = source == FP_HALF     ? FP_COUNT(fp_special_half)
+                         : source == FP_SINGLE ? FP_COUNT(fp_special_single)
+                                               : FP_COUNT(fp_special_double);
   unsigned special = count;
   if (index < count * count) {
     special = position == 0 ? index % count : position == 1 ? index / count : choice % count;
@@ -124,6 +143,12 @@ static inline uint64_t fp_operand(struct FpRandom* random, enum FpSource source,
   }
   if (source == FP_DOUBLE)
     return special < count ? fp_special_double[special] : fp_random_bits(random, 52, 11);
+  if (source == FP_HALF) {
+    const uint64_t half =
+        special < count ? fp_special_half[special] : fp_random_bits(random, 10, 5);
+    if ((choice >> 32 & 63) == 0) return half | choice << 17;
+    return half | ~0ull << 16;
+  }
   const uint64_t single =
       special < count ? fp_special_single[special] : fp_random_bits(random, 23, 8);
   /* Now and then no NaN box. */

@@ -10,6 +10,7 @@
 #include <iostream>
 
 #include "cpu/fpu.h"
+#include "cpu/fpu_half.h"
 #include "tests/isa/fp_cases.h"
 
 using namespace hv;
@@ -83,6 +84,18 @@ class Comparer {
 #define PLAIN(source, function, ...)            \
   comparer.run(#function, source, random, 0, 0, \
                [](Hart& hart, const uint64_t* o) { return fp::function(hart, __VA_ARGS__); });
+#define DO_HHH_RM(f) ROUNDED(FP_HALF, f, o[0], o[1])
+#define DO_HHHH_RM(f) ROUNDED(FP_HALF, f, o[0], o[1], o[2])
+#define DO_HH_RM(f) ROUNDED(FP_HALF, f, o[0])
+#define DO_HS_RM(f) ROUNDED(FP_SINGLE, f, o[0])
+#define DO_HD_RM(f) ROUNDED(FP_DOUBLE, f, o[0])
+#define DO_XH_RM(f) ROUNDED(FP_HALF, f, o[0])
+#define DO_HX_RM(f) ROUNDED(FP_INTEGER, f, o[0])
+#define DO_HHH(f) PLAIN(FP_HALF, f, o[0], o[1])
+#define DO_XHH(f) PLAIN(FP_HALF, f, o[0], o[1])
+#define DO_XH(f) PLAIN(FP_HALF, f, o[0])
+#define DO_SH(f) PLAIN(FP_HALF, f, o[0], 0)
+#define DO_DH(f) PLAIN(FP_HALF, f, o[0], 0)
 #define DO_SSS_RM(f) ROUNDED(FP_SINGLE, f, o[0], o[1])
 #define DO_DDD_RM(f) ROUNDED(FP_DOUBLE, f, o[0], o[1])
 #define DO_SSSS_RM(f) ROUNDED(FP_SINGLE, f, o[0], o[1], o[2])

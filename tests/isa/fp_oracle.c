@@ -74,6 +74,18 @@ static void set_frm(unsigned frm) {
   VARIANT(8, "dyn", source, shape, op) \
   VARIANT(9, "dyn", source, shape, op)
 
+#define DO_HHH_RM(op) ROUNDED(FP_HALF, FFF, op)
+#define DO_HHHH_RM(op) ROUNDED(FP_HALF, FFFF, op)
+#define DO_HH_RM(op) ROUNDED(FP_HALF, FF, op)
+#define DO_HS_RM(op) ROUNDED(FP_SINGLE, FF, op)
+#define DO_HD_RM(op) ROUNDED(FP_DOUBLE, FF, op)
+#define DO_XH_RM(op) ROUNDED(FP_HALF, XF, op)
+#define DO_HX_RM(op) ROUNDED(FP_INTEGER, FX, op)
+#define DO_HHH(op) ALL(FP_HALF, FFF(op, ""))
+#define DO_XHH(op) ALL(FP_HALF, XFF(op, ""))
+#define DO_XH(op) ALL(FP_HALF, XF(op, ""))
+#define DO_SH(op) ALL(FP_HALF, FF(op, ""))
+#define DO_DH(op) ALL(FP_HALF, FF(op, ""))
 #define DO_SSS_RM(op) ROUNDED(FP_SINGLE, FFF, op)
 #define DO_DDD_RM(op) ROUNDED(FP_DOUBLE, FFF, op)
 #define DO_SSSS_RM(op) ROUNDED(FP_SINGLE, FFFF, op)

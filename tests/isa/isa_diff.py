@@ -17,8 +17,9 @@ import tempfile
 from float_programs import float_program
 from programs import integer_program, mixed_program
 
-MARCH = "rv64imafdc_zicsr_zifencei_zihintpause_zba_zbb_zbs"
-CPU = "rv64,zba=true,zbb=true,zbs=true"
+MARCH = "rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbs"
+# Zfh under its name before ratification.
+CPU = "rv64,zba=true,zbb=true,zbs=true,Zfh=true"
 SKIP = 77
 
 

@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: run_elf [--time] PROGRAM\n");
     return kFailed;
   }
-  TestMachine machine("rv64", kRamSize);
+  TestMachine machine("max", kRamSize);
   machine.hart.pc = load(machine, argv[argc - 1]);
   if (machine.hart.pc == 0) {
     fmt::print(stderr, "{}: not a RISC-V program\n", argv[argc - 1]);

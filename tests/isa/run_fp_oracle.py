@@ -14,6 +14,10 @@ import sys
 import tempfile
 
 
+# Zfh under its name before ratification.
+CPU = "rv64,Zfh=true"
+
+
 def find(*names):
     return next(filter(None, map(shutil.which, names)), None)
 
@@ -34,11 +38,11 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         program = os.path.join(directory, "fp_oracle")
         results = os.path.join(directory, "results")
-        subprocess.run([compiler, "-O1", "-march=rv64gc", "-mabi=lp64d", "-ffreestanding",
+        subprocess.run([compiler, "-O1", "-march=rv64gc_zfh", "-mabi=lp64d", "-ffreestanding",
                         "-fno-builtin", "-fno-stack-protector", "-nostdlib", "-static",
                         "-o", program, source], check=True)
         with open(results, "wb") as output:
-            subprocess.run([emulator, program], stdout=output, check=True)
+            subprocess.run([emulator, "-cpu", CPU, program], stdout=output, check=True)
         command = [options.fp_compare, results] + (["--record"] if options.record else [])
         return subprocess.run(command, check=False).returncode
 

@@ -27,6 +27,20 @@ TEST_CASE("isa_string of rv64 is QEMU's") {
   CHECK(config->misa() == 0x800000000014112d);
 }
 
+// QEMU 10.0's names for -cpu rv64,zfh=on, rv64,zfhmin=on.
+TEST_CASE("zfh brings zfhmin along and is refused without it") {
+  const auto with = [](std::string_view text) {
+    const auto config = CpuConfig::parse(text);
+    REQUIRE(config);
+    return config->isa_string();
+  };
+  CHECK_THAT(with("rv64,zfh=on"), Contains("_zfh_zfhmin_zca_"));
+  CHECK_THAT(with("rv64,zfhmin=on"), Contains("_zfhmin_zca_") && !Contains("zfh_"));
+  CHECK_THAT(error_of("rv64,zfh=on,zfhmin=off"), Contains("zfh needs zfhmin"));
+  CHECK_THAT(error_of("rv64,f=off,d=off,zfhmin=on"), Contains("zfhmin needs f"));
+  CHECK_THAT(error_of("rv64,f=off,d=off,zfh=on"), Contains("zfhmin needs f"));
+}
+
 TEST_CASE("extensions switch off and take their implied names along") {
   const auto config =
       CpuConfig::parse("rv64,a=off,d=off,f=off,m=off,zba=off,zicbom=off,zicboz=off");

@@ -66,6 +66,10 @@ const Case kWide[] = {
     {0xa0c5a053, "feq.s\tzero,fa1,fa2", Op::feq_s, kSink, 11, 12, kNoImm},
     {0xe0051553, "fclass.s\ta0,fa0", Op::fclass_s, 10, 10, -1, kNoImm},
     {0xf2050053, "fmv.d.x\tft0,a0", Op::fmv_d_x, 0, 10, -1, kNoImm},
+    {0x00c59507, "flh\tfa0,12(a1)", Op::flh, 10, 11, -1, 12},
+    {0x00c59527, "fsh\tfa2,10(a1)", Op::fsh, -1, 11, 12, 10},
+    {0x04c5f553, "fadd.h\tfa0,fa1,fa2", Op::fadd_h, 10, 11, 12, 7},
+    {0x40258553, "fcvt.s.h\tfa0,fa1", Op::fcvt_s_h, 10, 11, -1, 0},
 };
 
 const Case kCompressed[] = {
@@ -179,5 +183,10 @@ TEST_CASE("an extension that is off takes its instructions with it") {
   CHECK(is_illegal(0x0000100f, without(Ext::kZifencei)));
   CHECK(is_illegal(0x16c58073, without(Ext::kSvinval)));
   CHECK(is_illegal(0x60059513, without(Ext::kZbb)));
+  CHECK(is_illegal(0x04c5f553, without(Ext::kZfh)));        // fadd.h
+  CHECK_FALSE(is_illegal(0x40258553, without(Ext::kZfh)));  // fcvt.s.h
+  CHECK(is_illegal(0x40258553, without(Ext::kZfhmin)));
+  CHECK(is_illegal(0x42258553, without(Ext::kZfhmin)));  // fcvt.d.h
+  CHECK(is_illegal(0x42258553, without(Ext::kD)));
   CHECK_FALSE(is_illegal(0x2588, without(Ext::kF)));
 }

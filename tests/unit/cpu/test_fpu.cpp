@@ -1,11 +1,13 @@
 #include <catch2/catch.hpp>
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <random>
 #include <variant>
 
 #include "cpu/fpu.h"
+#include "cpu/fpu_half.h"
 
 using namespace hv;
 
@@ -145,6 +147,40 @@ TEST_CASE("a single without NaN box counts as the canonical NaN") {
   CHECK(fp::fclass_s(hart, 0x3f800000) == 1 << 9);
   fp::collect_flags(hart);
   CHECK(hart.fflags == 0);
+}
+
+TEST_CASE("a half needs ones in all 48 bits above it, else it counts as the canonical NaN") {
+  constexpr uint64_t kBoxH = 0xffffffffffff0000, kNanH = kBoxH | 0x7e00;
+  Hart hart;
+  for (const uint64_t one : {uint64_t{0x3c00}, kBox | 0x3c00, kBoxH << 1 | 0x3c00}) {
+    CHECK(fp::fadd_h(hart, one, kBoxH | 0x3c00, fp::kDynamic) == kNanH);
+    CHECK(fp::fmax_h(hart, one, kBoxH | 0xbc00) == (kBoxH | 0xbc00));
+    CHECK(fp::fsgnjn_h(hart, one, kBoxH) == (kNanH | 0x8000));
+    CHECK(fp::fclass_h(hart, one) == 1 << 9);
+    CHECK(fp::fcvt_s_h(hart, one, fp::kDynamic) == kNanS);
+    CHECK(fp::flt_h(hart, kBoxH, kBoxH | 0x3c00) == 1);
+  }
+  CHECK(hart.fflags == 0);
+  CHECK(fp::flt_h(hart, kBoxH, 0x3c00) == 0);
+  CHECK(hart.fflags == fp::kInvalid);
+}
+
+TEST_CASE("every half goes to single and double and back") {
+  Hart hart;
+  for (uint64_t bits = 0; bits < 0x10000; ++bits) {
+    const bool nan = (bits & 0x7fff) > 0x7c00;
+    const uint64_t half = bits | 0xffffffffffff0000, expected = nan ? 0xffffffffffff7e00 : half;
+    const uint64_t single = fp::fcvt_s_h(hart, half, fp::kDynamic);
+    const uint64_t wide = fp::fcvt_d_h(hart, half, fp::kDynamic);
+    if (fp::fcvt_h_s(hart, single, fp::kUp) != expected) CHECK(half == single);
+    if (fp::fcvt_h_d(hart, wide, fp::kDown) != expected) CHECK(half == wide);
+    if (!nan && (bits & 0x7c00) != 0 && (bits & 0x7c00) != 0x7c00) {
+      const auto magnitude = static_cast<double>(0x400 | (bits & 0x3ff));
+      const double value = std::ldexp(magnitude, static_cast<int>(bits >> 10 & 0x1f) - 25);
+      if (wide != d(bits & 0x8000 ? -value : value)) CHECK(half == wide);
+    }
+  }
+  CHECK(hart.fflags == fp::kInvalid);
 }
 
 // Unprivileged specification 20.6: invalid even when the addend is a quiet NaN.
