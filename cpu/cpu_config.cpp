@@ -22,9 +22,9 @@ constexpr ExtensionRow kExtensions[] = {
 
 // Extensions of QEMU's rv64 that no hart here has: "off" is the truth, "on" is refused.
 constexpr std::string_view kAbsent[] = {
-    "h",     "v",     "zicbop", "zicond",    "zawrs",    "zacas", "zabha",   "zfa",  "zfinx",
-    "zdinx", "zcb",   "zcmp",   "zcmt",      "zbc",      "zbkb",  "zbkc",    "zbkx", "zkr",
-    "zihpm", "smaia", "ssaia",  "smstateen", "sscofpmf", "svade", "svnapot",
+    "h",     "v",     "zicbop", "zicond", "zawrs", "zacas",     "zabha",    "zfa",
+    "zfinx", "zdinx", "zcb",    "zcmp",   "zcmt",  "zbc",       "zbkb",     "zbkc",
+    "zbkx",  "zkr",   "zihpm",  "smaia",  "ssaia", "smstateen", "sscofpmf", "svade",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).
@@ -42,7 +42,7 @@ constexpr Dependency kIncluded[] = {
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).
-constexpr Ext kPaging[] = {Ext::kSvadu, Ext::kSvinval, Ext::kSvpbmt};
+constexpr Ext kPaging[] = {Ext::kSvadu, Ext::kSvinval, Ext::kSvnapot, Ext::kSvpbmt};
 
 constexpr unsigned kPagingModes[] = {39, 48, 57};
 

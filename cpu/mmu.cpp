@@ -33,6 +33,7 @@ WalkContext Mmu::Impl::walk_context(Priv priv) const {
   context.sum = csr.mstatus & kMstatusSum;
   context.mxr = csr.mstatus & kMstatusMxr;
   context.hardware_ad = hart.has(Ext::kSvadu) && (csr.menvcfg & kEnvcfgAdue);
+  context.napot = hart.has(Ext::kSvnapot);
   context.pbmt = hart.has(Ext::kSvpbmt) && (csr.menvcfg & kEnvcfgPbmte);
   return context;
 }

@@ -4,8 +4,10 @@ namespace hv {
 namespace {
 
 constexpr uint64_t kPtePbmt = 3ull << 61;
-// N (no Svnapot) and bits 60:54.
-constexpr uint64_t kPteReserved = 1ull << 63 | 0x7full << 54;
+constexpr uint64_t kPteNapot = 1ull << 63;
+// What the frame address of a 64 KiB leaf has below bit 16: PPN[3:0] = 1000.
+constexpr uint64_t kNapot64KiB = 8ull << 12;
+constexpr uint64_t kPteReserved = 0x7full << 54;
 
 uint64_t pte_physical(uint64_t pte) {
   return (pte >> 10 & kSatpPpn) << 12;
@@ -17,10 +19,10 @@ bool canonical(uint64_t address, unsigned levels) {
 }
 
 // Reserved encodings that fault wherever they stand (step 3).
-bool malformed(uint64_t pte, bool pbmt) {
+bool malformed(uint64_t pte, const WalkContext& context) {
   if (!(pte & kPteValid) || (pte & (kPteRead | kPteWrite)) == kPteWrite) return true;
-  if (pte & kPteReserved) return true;
-  return pbmt ? (pte & kPtePbmt) == kPtePbmt : pte & kPtePbmt;
+  if (pte & kPteReserved || (pte & kPteNapot && !context.napot)) return true;
+  return context.pbmt ? (pte & kPtePbmt) == kPtePbmt : pte & kPtePbmt;
 }
 
 uint8_t leaf_permissions(uint64_t pte, const WalkContext& context) {
@@ -56,19 +58,27 @@ restart:
     if (!host || !pmp.allows(pte_address, 8, Access::kLoad, Priv::kSupervisor))
       return WalkResult::kAccessFault;
     const uint64_t pte = __atomic_load_n(host, __ATOMIC_ACQUIRE);
-    if (malformed(pte, context.pbmt)) return WalkResult::kPageFault;
+    if (malformed(pte, context)) return WalkResult::kPageFault;
     global |= (pte & kPteGlobal) != 0;
 
     if (!(pte & (kPteRead | kPteExecute))) {
-      if (pte & (kPteUser | kPteAccessed | kPteDirty | kPtePbmt)) return WalkResult::kPageFault;
+      if (pte & (kPteUser | kPteAccessed | kPteDirty | kPtePbmt | kPteNapot))
+        return WalkResult::kPageFault;
       table = pte_physical(pte);
       continue;
     }
 
     const uint8_t permissions = leaf_permissions(pte, context);
     if (!context.dry_run && !(permissions & wanted(access))) return WalkResult::kPageFault;
-    const uint64_t offset_mask = level_size(level) - 1;
-    if (pte_physical(pte) & offset_mask) return WalkResult::kPageFault;  // misaligned superpage
+    uint64_t frame = pte_physical(pte);
+    const unsigned leaf = pte & kPteNapot ? kNapotLevel : level;
+    const uint64_t offset_mask = level_size(leaf) - 1;
+    if (pte & kPteNapot) {
+      // Other sizes and levels are reserved (Svnapot, "Page table entry encodings when pte.N=1").
+      if (level != 0 || (frame & offset_mask) != kNapot64KiB) return WalkResult::kPageFault;
+      frame &= ~offset_mask;
+    }
+    if (frame & offset_mask) return WalkResult::kPageFault;  // misaligned superpage
 
     const uint64_t needed = kPteAccessed | (access == Access::kStore ? kPteDirty : 0);
     uint64_t updated = pte;
@@ -82,8 +92,8 @@ restart:
                                        __ATOMIC_ACQUIRE))
         goto restart;
     }
-    result.physical = pte_physical(pte) | (address & offset_mask);
-    result.level = level;
+    result.physical = frame | (address & offset_mask);
+    result.level = leaf;
     result.global = global;
     result.permissions = permissions;
     result.dirty = updated & kPteDirty;

@@ -1,5 +1,5 @@
 // One walk of the page tables in guest memory: privileged specification 4.3.2 (Sv39, Sv48, Sv57),
-// Svadu, Svpbmt.
+// Svadu, Svnapot, Svpbmt.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,7 @@ struct WalkContext {
   Priv priv = Priv::kMachine;
   bool sum = false, mxr = false;
   bool hardware_ad = false;  // Svadu is on: set A and D instead of faulting
+  bool napot = false;        // Svnapot
   bool pbmt = false;         // menvcfg.PBMTE
   bool dry_run = false;      // a debugger's look: no permissions asked, A and D left alone
 };
@@ -41,15 +42,22 @@ enum class WalkResult : uint8_t { kMapped, kPageFault, kAccessFault };
 
 struct Translation {
   uint64_t physical = 0;
-  unsigned level = 0;       // of the leaf: 0 = 4 KiB, 1 = 2 MiB, ...
+  unsigned level = 0;       // of the leaf: 0 = 4 KiB, 1 = 2 MiB, ...; or kNapotLevel
   bool global = false;      // G in the leaf or above it
   uint8_t permissions = 0;  // PmpPermission bits that the context has by the leaf
   bool dirty = false;
 };
 
-// Address of the low `12 + 9 * level` bits of a page of that level.
-inline uint64_t level_size(unsigned level) {
-  return 1ull << (12 + 9 * level);
+// Stands for the size of a NAPOT leaf, 64 KiB, which the tables have at level 0. No paging mode has
+// a level of that number.
+inline constexpr unsigned kNapotLevel = 5;
+
+// How many low bits of an address are the offset in a page of that level.
+inline constexpr unsigned level_bits(unsigned level) {
+  return level == kNapotLevel ? 16 : 12 + 9 * level;
+}
+inline constexpr uint64_t level_size(unsigned level) {
+  return 1ull << level_bits(level);
 }
 
 WalkResult walk_page_table(const GuestMemory& memory, const Pmp& pmp, const WalkContext& context,

@@ -33,10 +33,10 @@ class PageFilter {
   }
 
  private:
-  static constexpr unsigned kLevels = 5;
+  static constexpr unsigned kLevels = kNapotLevel + 1;
   static constexpr size_t kSlots = 512;
   static size_t slot(uint64_t address, unsigned level) {
-    return (address >> (12 + 9 * level)) % kSlots;
+    return (address >> level_bits(level)) % kSlots;
   }
   std::array<std::bitset<kSlots>, kLevels> bits_{};
   uint32_t levels_ = 0;

@@ -1,5 +1,5 @@
 // Expected results: privileged specification, 4.3.2 (address translation process), 4.4-4.6
-// (Sv39, Sv48, Sv57), and the chapters on Svadu and Svpbmt.
+// (Sv39, Sv48, Sv57), and the chapters on Svadu, Svnapot and Svpbmt.
 #include <catch2/catch.hpp>
 
 #include "tests/unit/cpu/bare_hart.h"
@@ -81,6 +81,65 @@ TEST_CASE("Each paging mode translates its pages and superpages") {
     REQUIRE(p.load(kVa + 4, 4));
     CHECK(p.value == 77);
   }
+}
+
+TEST_CASE("Svnapot: any of its entries maps a 64 KiB region, and a fence in it drops all of it") {
+  constexpr uint64_t kRegion = 0x4002'0000, kFrame = kData + 0x1'0000, kOther = kData + 0x4'0000;
+  Paged p(GENERATE(39u, 48u, 57u), "rv64,svnapot=on");
+  const auto leaf = [](uint64_t frame) { return pte(frame | 0x8000, kRwxad) | 1ull << 63; };
+  const auto map_all = [&](uint64_t frame) {
+    for (uint64_t at = 0; at < 0x1'0000; at += 0x1000)
+      p.poke<uint64_t>(p.slot(kRegion + at, 0), leaf(frame));
+  };
+  p.map(kRegion, 0);
+  map_all(kFrame);
+  for (uint64_t at = 0; at < 0x1'0000; at += 0x1000) {
+    p.poke<uint64_t>(kFrame + at + 8, at);
+    p.poke<uint64_t>(kOther + at + 8, ~at);
+    REQUIRE(p.load(kRegion + at + 8));
+    CHECK(p.value == at);
+    CHECK(p.store(kRegion + at + 16, at));
+    CHECK(p.peek<uint64_t>(kFrame + at + 16) == at);
+    CHECK(p.fetch(kRegion + at));
+    CHECK(p.fetched.physical == kFrame + at);
+    CHECK(p.mmu->translate_for_debug(kRegion + at + 8) == kFrame + at + 8);
+  }
+  // Beside the region there is nothing.
+  CHECK_FALSE(p.load(kRegion + 0x1'0000));
+  CHECK_FALSE(p.load(kRegion - 8));
+
+  map_all(kOther);
+  p.mmu->flush(kRegion + 0x5000, 1);
+  for (uint64_t at = 0; at < 0x1'0000; at += 0x1000) {
+    REQUIRE(p.load(kRegion + at + 8));
+    CHECK(p.value == ~at);
+    CHECK(p.fetch(kRegion + at));
+    CHECK(p.fetched.physical == kOther + at);
+  }
+}
+
+TEST_CASE("Svnapot: reserved encodings fault") {
+  Paged p(39, "rv64,svnapot=on");
+  constexpr uint64_t kN = 1ull << 63;
+  const auto faults = [&](uint64_t leaf, unsigned level) {
+    p.map(kVa, leaf, level);
+    CHECK_FALSE(p.load(kVa));
+    CHECK(p.raised(Cause::kLoadPageFault, kVa));
+    CHECK_FALSE(p.fetch(kVa));
+    CHECK(p.raised(Cause::kFetchPageFault, kVa));
+  };
+  // PPN[3:0] other than 1000.
+  for (uint64_t low = 0; low < 16; ++low)
+    if (low != 8) faults(pte(kData + (low << 12), kRwxad) | kN, 0);
+  // Superpages, whatever their PPN.
+  faults(pte(kData, kRwxad) | kN, 1);
+  faults(pte(kData | 0x8000, kRwxad) | kN, 1);
+  // A pointer to the next level.
+  p.map(kVa, pte(kData, kRwxad));
+  REQUIRE(p.load(kVa));
+  p.poke<uint64_t>(p.slot(kVa, 1), pte(p.table(0), kV) | kN);
+  p.mmu->flush(std::nullopt, std::nullopt);
+  CHECK_FALSE(p.load(kVa));
 }
 
 TEST_CASE("Addresses that are not sign-extended fault") {
