@@ -24,7 +24,7 @@ constexpr ExtensionRow kExtensions[] = {
 constexpr std::string_view kAbsent[] = {
     "h",     "v",     "zicbop", "zicond", "zawrs", "zacas",     "zabha",    "zfa",
     "zfinx", "zdinx", "zcb",    "zcmp",   "zcmt",  "zbc",       "zbkb",     "zbkc",
-    "zbkx",  "zkr",   "zihpm",  "smaia",  "ssaia", "smstateen", "sscofpmf", "svade",
+    "zbkx",  "zkr",   "zihpm",  "smaia",  "ssaia", "smstateen", "sscofpmf",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).
@@ -42,7 +42,7 @@ constexpr Dependency kIncluded[] = {
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).
-constexpr Ext kPaging[] = {Ext::kSvadu, Ext::kSvinval, Ext::kSvnapot, Ext::kSvpbmt};
+constexpr Ext kPaging[] = {Ext::kSvade, Ext::kSvadu, Ext::kSvinval, Ext::kSvnapot, Ext::kSvpbmt};
 
 constexpr unsigned kPagingModes[] = {39, 48, 57};
 
@@ -125,7 +125,10 @@ Result<CpuConfig> CpuConfig::parse(std::string_view text) {
     return fail("-cpu: there is no model '{}': use rv64 or max", model);
 
   CpuConfig config;
-  for (const auto& row : kExtensions) config.extensions.set(row.ext, row.on || model == "max");
+  // Beside Svadu, Svade means that hardware does not set A and D at first: QEMU's max is without.
+  const bool all = model == "max";
+  for (const auto& row : kExtensions)
+    config.extensions.set(row.ext, row.on || (all && row.ext != Ext::kSvade));
   ExtensionSet asked;
   HV_TRY(take_extensions(values, config.extensions, asked));
   HV_TRY_ASSIGN(config.max_sv, take_paging(values, config.max_sv));
@@ -178,7 +181,7 @@ std::string cpu_help() {
       "-cpu MODEL[,PROPERTY=VALUE]...\n"
       "Models:\n"
       "  rv64  the default\n"
-      "  max   everything that is implemented\n"
+      "  max   everything that is implemented, but svade\n"
       "Properties (on or off; [on] is the default of rv64):\n";
   for (const auto& row : kExtensions)
     text += fmt::format("  {:<10} [{}] {}\n", row.name, row.on ? "on" : "off", row.help);

@@ -32,7 +32,9 @@ WalkContext Mmu::Impl::walk_context(Priv priv) const {
   context.priv = priv;
   context.sum = csr.mstatus & kMstatusSum;
   context.mxr = csr.mstatus & kMstatusMxr;
-  context.hardware_ad = hart.has(Ext::kSvadu) && (csr.menvcfg & kEnvcfgAdue);
+  // With neither Svade nor Svadu software must be ready for both behaviours, as QEMU's is.
+  context.hardware_ad =
+      hart.has(Ext::kSvadu) ? (csr.menvcfg & kEnvcfgAdue) != 0 : !hart.has(Ext::kSvade);
   context.napot = hart.has(Ext::kSvnapot);
   context.pbmt = hart.has(Ext::kSvpbmt) && (csr.menvcfg & kEnvcfgPbmte);
   return context;

@@ -32,7 +32,7 @@ struct WalkContext {
   uint64_t satp = 0;
   Priv priv = Priv::kMachine;
   bool sum = false, mxr = false;
-  bool hardware_ad = false;  // Svadu is on: set A and D instead of faulting
+  bool hardware_ad = false;  // set A and D instead of faulting (Svadu)
   bool napot = false;        // Svnapot
   bool pbmt = false;         // menvcfg.PBMTE
   bool dry_run = false;      // a debugger's look: no permissions asked, A and D left alone

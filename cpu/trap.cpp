@@ -141,10 +141,11 @@ void reset_hart(Hart& hart, uint64_t reset_pc) {
   hart.reservation_address = ~0ull;
   hart.reservation_size = 0;
   hart.csr = CsrState{};
-  // The device tree names Svadu without Svade, which promises S-mode that hardware updates A and D
-  // from the start; so ADUE, whose reset value the specification leaves open, begins set. PBMTE
-  // likewise lets S-mode use what the ISA string names. QEMU's rv64 resets menvcfg to the same.
-  if (hart.has(Ext::kSvadu)) hart.csr.menvcfg |= kEnvcfgAdue;
+  // A device tree that names Svadu without Svade promises S-mode that hardware updates A and D from
+  // the start; one that names both, that it does not until asked to. So ADUE, whose reset value the
+  // specification leaves open, begins set for the first. PBMTE likewise lets S-mode use what the
+  // ISA string names. QEMU's rv64 resets menvcfg to the same.
+  if (hart.has(Ext::kSvadu) && !hart.has(Ext::kSvade)) hart.csr.menvcfg |= kEnvcfgAdue;
   if (hart.has(Ext::kSvpbmt)) hart.csr.menvcfg |= kEnvcfgPbmte;
   hart.mip.store(0);
   hart.mtimecmp.store(~0ull);

@@ -28,9 +28,10 @@ constexpr uint64_t kDelegatedInterrupts =
     1ull << static_cast<unsigned>(HartIrq::kSupervisorExternal);
 
 // menvcfg: CBIE = invalidate, CBCFE, CBZE, ADUE, PBMTE, STCE. Fields of extensions that the hart
-// lacks are read-only 0.
+// lacks are read-only 0. Where the device tree names Svade next to Svadu, S-mode expects ADUE
+// clear.
 constexpr uint64_t kEnvironment =
-    3ull << 4 | 1ull << 6 | 1ull << 7 | 1ull << 61 | 1ull << 62 | 1ull << 63;
+    kEnvcfgCbie | kEnvcfgCbcfe | kEnvcfgCbze | kEnvcfgAdue | kEnvcfgPbmte | kEnvcfgStce;
 
 constexpr uint64_t kBaseCounters = 7;    // cycle, time, instret
 constexpr uint64_t kPmpNapotRwx = 0x1f;  // with pmpaddr of all ones: the whole address space
@@ -57,7 +58,8 @@ void BuiltinSbi::enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque)
   debug_write_csr(hart, kMcounteren, ~0ull);
   debug_write_csr(hart, kMcountinhibit, 0);
   debug_write_csr(hart, kScounteren, kBaseCounters);
-  debug_write_csr(hart, kMenvcfg, kEnvironment);
+  debug_write_csr(hart, kMenvcfg,
+                  hart.has(Ext::kSvade) ? kEnvironment & ~kEnvcfgAdue : kEnvironment);
   debug_write_csr(hart, kPmpaddr0, ~0ull);
   debug_write_csr(hart, kPmpcfg0, kPmpNapotRwx);
 

@@ -281,6 +281,27 @@ TEST_CASE("Without Svadu clear A or D bits fault and stay clear") {
   CHECK(p.peek<uint64_t>(slot) == pte(kData, kV | kR | kW | kA));
 }
 
+TEST_CASE("Svade and Svadu: who sets A and D after reset, and by menvcfg.ADUE") {
+  struct Row {
+    const char* cpu;
+    bool at_reset, adue_writable;
+  };
+  const Row row =
+      GENERATE(Row{"rv64", true, true}, Row{"max", true, true}, Row{"rv64,svade=on", false, true},
+               Row{"rv64,svade=on,svadu=off", false, false}, Row{"rv64,svadu=off", true, false});
+  INFO(row.cpu);
+  Paged p(39, row.cpu);
+  p.map(kVa, pte(kData, kV | kR | kW | kX));
+  CHECK(p.fetch(kVa) == row.at_reset);
+  CHECK(p.store(kVa) == row.at_reset);
+  if (!row.at_reset) CHECK(p.raised(Cause::kStorePageFault, kVa));
+  for (const bool on : {true, false}) {
+    REQUIRE(debug_write_csr(p.hart, 0x30a, on ? kEnvcfgAdue : 0));
+    p.map(kVa, pte(kData, kV | kR | kW | kX));
+    CHECK(p.store(kVa) == (row.adue_writable ? on : row.at_reset));
+  }
+}
+
 TEST_CASE("Tables outside RAM give access faults of the original access") {
   Paged p;
   p.poke<uint64_t>(p.slot(kVa, 2), pte(0x1000'0000, kV));
