@@ -42,7 +42,8 @@ constexpr Dependency kIncluded[] = {
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).
-constexpr Ext kPaging[] = {Ext::kSvade, Ext::kSvadu, Ext::kSvinval, Ext::kSvnapot, Ext::kSvpbmt};
+constexpr Ext kPaging[] = {Ext::kSvade,   Ext::kSvadu,  Ext::kSvinval,
+                           Ext::kSvnapot, Ext::kSvpbmt, Ext::kSvvptc};
 
 constexpr unsigned kPagingModes[] = {39, 48, 57};
 

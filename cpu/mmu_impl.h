@@ -22,6 +22,8 @@ struct Mmu::Impl {
   WalkContext walk_context(Priv priv) const;
   // Translates and checks [address, address + size), which lies inside one page, and enters the
   // page into the current TLB. False: the exception is in the hart.
+  // Only what a walk has found mapped is ever kept, and no inner entries: a store that makes an
+  // entry valid is seen by the next access, which is Svvptc.
   bool resolve(uint64_t address, uint64_t size, Access access, Target& target);
   bool resolve_slow(uint64_t address, uint64_t size, Access access, Target& target);
   // Physical address of a page-table walk or of an untranslated access.

@@ -302,6 +302,21 @@ TEST_CASE("Svade and Svadu: who sets A and D after reset, and by menvcfg.ADUE") 
   }
 }
 
+TEST_CASE("Svvptc: entries made valid are seen without a fence, at every level") {
+  Paged p;
+  CHECK_FALSE(p.load(kVa));
+  CHECK_FALSE(p.fetch(kVa));
+  p.poke<uint64_t>(p.slot(kVa, 2), pte(p.table(1), kV));
+  CHECK_FALSE(p.load(kVa));
+  p.poke<uint64_t>(p.slot(kVa, 1), pte(p.table(0), kV));
+  CHECK_FALSE(p.load(kVa));
+  CHECK_FALSE(p.fetch(kVa));
+  p.poke<uint64_t>(p.slot(kVa, 0), pte(kData, kRwxad));
+  CHECK(p.load(kVa));
+  CHECK(p.store(kVa));
+  CHECK(p.fetch(kVa));
+}
+
 TEST_CASE("Tables outside RAM give access faults of the original access") {
   Paged p;
   p.poke<uint64_t>(p.slot(kVa, 2), pte(0x1000'0000, kV));
