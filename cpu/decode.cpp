@@ -64,6 +64,7 @@ bool unpack_wide(Format format, uint32_t w, DecodedOp& f) {
       f.rs2 = 4;
       return true;
     case Format::kAmo:
+    case Format::kAmoPair:
     case Format::kLr:
       f.imm = static_cast<int32_t>(bits(w, 25, 2));
       return true;

@@ -104,6 +104,7 @@ std::string wide_operands(const isa::Row& row, uint32_t w, uint64_t pc) {
     case Format::kJ:
       return fmt::format("{},{}", x(rd), target(pc, isa::imm_j(w)));
     case Format::kAmo:
+    case Format::kAmoPair:
       return fmt::format("{},{},({})", x(rd), x(rs2), x(rs1));
     case Format::kLr:
       return fmt::format("{},({})", x(rd), x(rs1));
@@ -210,7 +211,8 @@ std::string disassemble(uint32_t word, uint64_t pc, const ExtensionSet& extensio
   const isa::Row* row = isa::find_row(word, extensions);
   if (row == nullptr) return fmt::format(".{}byte\t{:#x}", compressed ? 2 : 4, word);
   std::string text = mnemonic(*row);
-  if (row->format == Format::kAmo || row->format == Format::kLr) text += order_suffix(word);
+  if (row->format == Format::kAmo || row->format == Format::kAmoPair || row->format == Format::kLr)
+    text += order_suffix(word);
   const std::string operands =
       compressed ? compressed_operands(*row, word, pc) : wide_operands(*row, word, pc);
   if (!operands.empty()) text += '\t' + operands;

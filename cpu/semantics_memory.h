@@ -105,6 +105,48 @@ T atomic_choose(T* host, T operand, Choose choose) {
   return old;
 }
 
+// Zacas: rd gives the value to compare with and takes the one found. x0 as rd is the sink, which
+// holds nothing, but compares as 0.
+inline uint64_t compared(const Hart& h, unsigned rd) {
+  return rd == kRegSink ? 0 : h.x[rd];
+}
+
+template <class T>
+bool compare_and_swap(Hart& h, const DecodedOp& op) {
+  uint64_t physical;
+  T* host = atomic_memory<T>(h, h.x[op.rs1], Access::kStore, physical);
+  if (!host) return false;
+  T found = static_cast<T>(compared(h, op.rd));
+  __atomic_compare_exchange_n(host, &found, static_cast<T>(h.x[op.rs2]), false, __ATOMIC_SEQ_CST,
+                              __ATOMIC_SEQ_CST);
+  h.x[op.rd] = extend(found);
+  return true;
+}
+
+// A pair of registers that begins with x0 reads as 0 in both halves and takes nothing.
+inline bool amocas_q(Hart& h, const DecodedOp& op) {
+  struct alignas(16) Quad {
+    uint64_t low, high;
+  };
+  uint64_t physical;
+  Quad* host = atomic_memory<Quad>(h, h.x[op.rs1], Access::kStore, physical);
+  if (!host) return false;
+  const bool has_rd = op.rd != kRegSink;
+  Quad found{};
+  if (has_rd) found = {h.x[op.rd], h.x[op.rd + 1]};
+  const uint64_t low = h.x[op.rs2], high = op.rs2 ? h.x[op.rs2 + 1] : 0;
+  // The compiler's builtin would call a library that may take a lock instead.
+  asm volatile("lock cmpxchg16b %0"
+               : "+m"(*host), "+a"(found.low), "+d"(found.high)
+               : "b"(low), "c"(high)
+               : "cc", "memory");
+  if (has_rd) {
+    h.x[op.rd] = found.low;
+    h.x[op.rd + 1] = found.high;
+  }
+  return true;
+}
+
 #define HV_AMO(name, type, expression)                                             \
   inline bool name(Hart& h, const DecodedOp& op) {                                 \
     return atomic_update<type>(h, op, [](type* p, type v) { return expression; }); \
@@ -130,6 +172,12 @@ T atomic_choose(T* host, T operand, Choose choose) {
 HV_ATOMICS(w, int32_t, uint32_t)
 HV_ATOMICS(d, int64_t, uint64_t)
 #undef HV_ATOMICS
+inline bool amocas_w(Hart& h, const DecodedOp& op) {
+  return compare_and_swap<int32_t>(h, op);
+}
+inline bool amocas_d(Hart& h, const DecodedOp& op) {
+  return compare_and_swap<int64_t>(h, op);
+}
 #undef HV_MORE
 #undef HV_LESS
 #undef HV_AMO

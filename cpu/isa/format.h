@@ -10,22 +10,23 @@ namespace hv {
 enum class Format : uint8_t {
   // 32 bits, integer registers
   kNone,
-  kR,       // rd, rs1, rs2
-  kR1,      // rd, rs1
-  kImm,     // rd, rs1, imm
-  kLoad,    // rd, imm(rs1)
-  kJalr,    // rd, imm(rs1)
-  kShift,   // rd, rs1, 6-bit amount
-  kShiftW,  // rd, rs1, 5-bit amount
-  kStore,   // rs2, imm(rs1)
-  kB,       // rs1, rs2, offset
-  kU,       // rd, upper 20 bits
-  kJ,       // rd, offset
-  kAmo,     // rd, rs2, (rs1); aq, rl
-  kLr,      // rd, (rs1); aq, rl
-  kCsr,     // rd, csr, rs1
-  kCsrI,    // rd, csr, zimm
-  kFence,   // predecessor set, successor set; rd, rs1, fm ignored
+  kR,        // rd, rs1, rs2
+  kR1,       // rd, rs1
+  kImm,      // rd, rs1, imm
+  kLoad,     // rd, imm(rs1)
+  kJalr,     // rd, imm(rs1)
+  kShift,    // rd, rs1, 6-bit amount
+  kShiftW,   // rd, rs1, 5-bit amount
+  kStore,    // rs2, imm(rs1)
+  kB,        // rs1, rs2, offset
+  kU,        // rd, upper 20 bits
+  kJ,        // rd, offset
+  kAmo,      // rd, rs2, (rs1); aq, rl
+  kAmoPair,  // as kAmo, rd and rs2 even
+  kLr,       // rd, (rs1); aq, rl
+  kCsr,      // rd, csr, rs1
+  kCsrI,     // rd, csr, zimm
+  kFence,    // predecessor set, successor set; rd, rs1, fm ignored
   kFenceTso,
   kFenceI,
   kSfence,  // rs1, rs2
@@ -113,6 +114,8 @@ constexpr uint32_t operand_bits(Format format) {
       return ~0x7fu;
     case Format::kAmo:
       return rd | rs1 | rs2 | 3u << 25;
+    case Format::kAmoPair:
+      return ((rd | rs1 | rs2) & ~(1u << 7 | 1u << 20)) | 3u << 25;
     case Format::kLr:
       return rd | rs1 | 3u << 25;
     case Format::kSfence:

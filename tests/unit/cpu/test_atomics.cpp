@@ -132,5 +132,78 @@ TEST_CASE("ctzw of a low word of zero is 32 whatever is above") {
   CHECK(m.hart.x[a1] == 32);
 }
 
+// Zacas, "Word/Doubleword/Quadword CAS".
+TEST_CASE("amocas.w and .d compare with rd, store rs2 when equal, and return what was there") {
+  TestMachine m("rv64,zacas=on");
+  m.put(kCode, {amocas(2, a0, a2, a1), amocas(3, a3, a2, a1), wfi()});
+  m.poke<uint64_t>(kData, 0x11111111'87654321);
+  m.hart.x[a1] = kData;
+  m.hart.x[a2] = 0x22222222'33333333;
+  m.hart.x[a0] = 0x99999999'87654321;  // the low half counts
+  m.hart.x[a3] = 0x11111111'33333334;
+  m.run(kCode);
+  CHECK(m.hart.x[a0] == 0xffffffff'87654321);
+  CHECK(m.hart.x[a3] == 0x11111111'33333333);  // unequal: not stored
+  CHECK(m.peek<uint64_t>(kData) == 0x11111111'33333333);
+  m.run(kCode + 4);
+  CHECK(m.hart.x[a3] == 0x11111111'33333333);
+  CHECK(m.peek<uint64_t>(kData) == 0x22222222'33333333);
+}
+
+TEST_CASE("amocas with rd = x0 compares with 0, whatever was written to x0 before") {
+  TestMachine m("rv64,zacas=on");
+  m.put(kCode, {li(zero, 7), amocas(3, zero, a2, a1), amocas(4, zero, a2, a3), wfi()});
+  m.hart.x[a1] = kData;
+  m.hart.x[a2] = 5;
+  m.hart.x[a3] = kData + 16;
+  m.run(kCode);
+  CHECK_FALSE(m.trapped());
+  CHECK(m.peek<uint64_t>(kData) == 5);
+  CHECK(m.peek<uint64_t>(kData + 16) == 5);
+  CHECK(m.peek<uint64_t>(kData + 24) == kData + 16);  // a3 is the high half of the pair a2
+  CHECK(m.hart.x[zero] == 0);
+  CHECK(m.hart.x[ra] == 0);
+}
+
+TEST_CASE("amocas.q compares and swaps a pair of registers") {
+  TestMachine m("rv64,zacas=on");
+  m.put(kCode, {amocas(4, a0, a2, t1), amocas(4, a0, zero, t1), wfi()});
+  m.hart.x[t1] = kData;
+  m.hart.x[ra] = 77;  // not the high half of the pair x0
+  m.poke<uint64_t>(kData, 1);
+  m.poke<uint64_t>(kData + 8, 2);
+  m.hart.x[a0] = 1;
+  m.hart.x[a1] = 3;
+  m.hart.x[a2] = 10;
+  m.hart.x[a3] = 20;
+  m.run(kCode);  // the first differs in its high half, the second does not
+  CHECK(m.hart.x[a0] == 1);
+  CHECK(m.hart.x[a1] == 2);
+  CHECK(m.peek<uint64_t>(kData) == 0);
+  CHECK(m.peek<uint64_t>(kData + 8) == 0);
+  m.hart.x[a0] = m.hart.x[a1] = 0;
+  m.run(kCode);
+  CHECK(m.hart.x[a0] == 10);
+  CHECK(m.hart.x[a1] == 20);
+}
+
+TEST_CASE("amocas: odd pairs are reserved, misaligned addresses and read-only memory fault") {
+  struct Case {
+    uint32_t word;
+    uint64_t address, cause;
+  };
+  const Case c =
+      GENERATE(Case{amocas(4, a1, a2, t1), kData, 2}, Case{amocas(4, a0, a3, t1), kData, 2},
+               Case{amocas(4, a0, a2, t1), kData + 8, 6}, Case{amocas(3, a0, a2, t1), kData + 4, 6},
+               Case{amocas(2, a0, a2, t1), kData + 2, 6}, Case{amocas(4, a0, a2, t1), 0x1000, 7});
+  TestMachine m("rv64,zacas=on");
+  m.put(kCode, {c.word});
+  m.hart.x[t1] = c.address;
+  m.run(kCode);
+  REQUIRE(m.trapped());
+  CHECK(m.hart.csr.mcause == c.cause);
+  CHECK(m.hart.csr.mtval == (c.cause == 2 ? c.word : c.address));
+}
+
 }  // namespace
 }  // namespace hv::test
