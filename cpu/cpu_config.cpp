@@ -22,9 +22,9 @@ constexpr ExtensionRow kExtensions[] = {
 
 // Extensions of QEMU's rv64 that no hart here has: "off" is the truth, "on" is refused.
 constexpr std::string_view kAbsent[] = {
-    "h",     "v",     "zicbop", "zicond", "zawrs",     "zabha",    "zfa",  "zfinx",
-    "zdinx", "zcb",   "zcmp",   "zcmt",   "zbc",       "zbkb",     "zbkc", "zbkx",
-    "zkr",   "zihpm", "smaia",  "ssaia",  "smstateen", "sscofpmf",
+    "h",     "v",   "zicbop", "zicond", "zawrs", "zfa",       "zfinx",
+    "zdinx", "zcb", "zcmp",   "zcmt",   "zbc",   "zbkb",      "zbkc",
+    "zbkx",  "zkr", "zihpm",  "smaia",  "ssaia", "smstateen", "sscofpmf",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).
@@ -34,7 +34,7 @@ struct Dependency {
 constexpr Dependency kDependencies[] = {
     {Ext::kD, Ext::kF},      {Ext::kF, Ext::kZicsr},    {Ext::kZicntr, Ext::kZicsr},
     {Ext::kZfhmin, Ext::kF}, {Ext::kZfh, Ext::kZfhmin}, {Ext::kZfh, Ext::kZfhmin},
-    {Ext::kZacas, Ext::kA},
+    {Ext::kZacas, Ext::kA},  {Ext::kZabha, Ext::kA},
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).

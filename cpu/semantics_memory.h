@@ -153,13 +153,7 @@ inline bool amocas_q(Hart& h, const DecodedOp& op) {
   }
 #define HV_LESS [](auto a, auto b) { return a < b; }
 #define HV_MORE [](auto a, auto b) { return a > b; }
-#define HV_ATOMICS(suffix, sint, uint)                                        \
-  inline bool lr_##suffix(Hart& h, const DecodedOp& op) {                     \
-    return load_reserved<sint>(h, op);                                        \
-  }                                                                           \
-  inline bool sc_##suffix(Hart& h, const DecodedOp& op) {                     \
-    return store_conditional<sint>(h, op);                                    \
-  }                                                                           \
+#define HV_AMOS(suffix, sint, uint)                                           \
   HV_AMO(amoswap_##suffix, uint, __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)) \
   HV_AMO(amoadd_##suffix, uint, __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST))   \
   HV_AMO(amoxor_##suffix, uint, __atomic_fetch_xor(p, v, __ATOMIC_SEQ_CST))   \
@@ -168,16 +162,25 @@ inline bool amocas_q(Hart& h, const DecodedOp& op) {
   HV_AMO(amomin_##suffix, sint, atomic_choose(p, v, HV_LESS))                 \
   HV_AMO(amomax_##suffix, sint, atomic_choose(p, v, HV_MORE))                 \
   HV_AMO(amominu_##suffix, uint, atomic_choose(p, v, HV_LESS))                \
-  HV_AMO(amomaxu_##suffix, uint, atomic_choose(p, v, HV_MORE))
-HV_ATOMICS(w, int32_t, uint32_t)
-HV_ATOMICS(d, int64_t, uint64_t)
-#undef HV_ATOMICS
-inline bool amocas_w(Hart& h, const DecodedOp& op) {
-  return compare_and_swap<int32_t>(h, op);
-}
-inline bool amocas_d(Hart& h, const DecodedOp& op) {
-  return compare_and_swap<int64_t>(h, op);
-}
+  HV_AMO(amomaxu_##suffix, uint, atomic_choose(p, v, HV_MORE))                \
+  inline bool amocas_##suffix(Hart& h, const DecodedOp& op) {                 \
+    return compare_and_swap<sint>(h, op);                                     \
+  }
+#define HV_RESERVED(suffix, sint)                         \
+  inline bool lr_##suffix(Hart& h, const DecodedOp& op) { \
+    return load_reserved<sint>(h, op);                    \
+  }                                                       \
+  inline bool sc_##suffix(Hart& h, const DecodedOp& op) { \
+    return store_conditional<sint>(h, op);                \
+  }
+HV_AMOS(b, int8_t, uint8_t)
+HV_AMOS(h, int16_t, uint16_t)
+HV_AMOS(w, int32_t, uint32_t)
+HV_AMOS(d, int64_t, uint64_t)
+HV_RESERVED(w, int32_t)
+HV_RESERVED(d, int64_t)
+#undef HV_RESERVED
+#undef HV_AMOS
 #undef HV_MORE
 #undef HV_LESS
 #undef HV_AMO

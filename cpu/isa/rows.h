@@ -7,8 +7,8 @@
 // pattern   16 or 32 characters, most significant bit first, blanks ignored: 0, 1, or a letter for
 //           an operand bit. The letter's open bits must be those of the format. Capital letters of
 //           one row together must not all be zero, else the row does not match.
-// extension an Ext, kI for what every hart has, or a name of ExtNames for two of which both must be
-//           there. A FORM needs its base's extension as well.
+// extension an Ext, kI for what every hart has, or a name of ExtNames for two of them. A FORM needs
+//           its base's extension as well.
 // flags     op_flags::Flag
 #pragma once
 
@@ -26,15 +26,22 @@ using namespace op_flags;  // the rows' last column
 
 inline constexpr Ext kAlways = Ext::kCount;
 
-// What a row needs: two extensions, often the same.
-struct Needs {
-  Ext first, second;
+// What a row needs: an extension, both of two, or one of two.
+class Needs {
+ public:
+  constexpr Needs(Ext ext) : Needs(ext, ext, true) {}
+  static constexpr Needs both(Ext a, Ext b) { return {a, b, true}; }
+  static constexpr Needs either(Ext a, Ext b) { return {a, b, false}; }
 
-  constexpr Needs(Ext ext) : first(ext), second(ext) {}
-  constexpr Needs(Ext a, Ext b) : first(a), second(b) {}
   constexpr bool met(const ExtensionSet& set) const {
-    return first == kAlways || (set.has(first) && set.has(second));
+    if (first_ == kAlways) return true;
+    return all_ ? set.has(first_) && set.has(second_) : set.has(first_) || set.has(second_);
   }
+
+ private:
+  constexpr Needs(Ext first, Ext second, bool all) : first_(first), second_(second), all_(all) {}
+  Ext first_, second_;
+  bool all_;
 };
 
 struct Row {
@@ -61,7 +68,8 @@ namespace detail {
 struct ExtNames {
   using enum Ext;
   static constexpr Ext kI = kAlways;
-  static constexpr Needs kZfhminAndD{kZfhmin, kD};
+  static constexpr Needs kZabhaAndZacas = Needs::both(kZabha, kZacas);
+  static constexpr Needs kZfhminAndD = Needs::both(kZfhmin, kD);
 };
 
 inline constexpr Needs kOpExt[] = {

@@ -77,7 +77,7 @@ def normalise(text, csr_numbers):
 def reason_to_ignore(word, ours, theirs):
     """What this objdump does not know or shows although it is reserved."""
     if ILLEGAL.match(theirs):
-        if ours.startswith("amocas."):
+        if re.match(r"amocas\.|amo\w+\.[bh]\b", ours):
             return "extension that binutils 2.40 lacks"
         if re.match(r"fence(\.tso|\.i|\t)", ours):
             return "fence with ignored fields set"

@@ -205,5 +205,53 @@ TEST_CASE("amocas: odd pairs are reserved, misaligned addresses and read-only me
   CHECK(m.hart.csr.mtval == (c.cause == 2 ? c.word : c.address));
 }
 
+// Zabha: "sign-extend the value loaded and place it in rd"; neighbours in memory stay.
+TEST_CASE("Byte and halfword atomics change their bytes alone and sign-extend what was there") {
+  struct Case {
+    uint32_t funct5;
+    uint64_t byte_result, half_result;
+  };
+  // On 0x80 and 0x8001 with operands 0x7f and 0x7fff.
+  const Case c = GENERATE(Case{1, 0x7f, 0x7fff}, Case{0, 0xff, 0x0000}, Case{4, 0xff, 0xfffe},
+                          Case{12, 0x00, 0x0001}, Case{8, 0xff, 0xffff}, Case{16, 0x80, 0x8001},
+                          Case{20, 0x7f, 0x7fff}, Case{24, 0x7f, 0x7fff}, Case{28, 0x80, 0x8001});
+  TestMachine m("rv64,zabha=on");
+  const auto amo = [&](uint32_t width, Reg rd, Reg rs2, Reg rs1) {
+    return r_type(c.funct5 << 2, rs2, rs1, width, rd, 0x2f);
+  };
+  m.put(kCode, {amo(0, a0, a2, t0), amo(1, a1, a3, t1), wfi()});
+  m.poke<uint64_t>(kData, 0xffee8001'ddcc80bb);
+  m.hart.x[t0] = kData + 1;
+  m.hart.x[t1] = kData + 4;
+  m.hart.x[a2] = 0xffffffff'ffffff7f;
+  m.hart.x[a3] = 0x12345678'9abc7fff;
+  m.run(kCode);
+  INFO("funct5 " << c.funct5);
+  CHECK_FALSE(m.trapped());
+  CHECK(m.hart.x[a0] == 0xffffffff'ffffff80);
+  CHECK(m.hart.x[a1] == 0xffffffff'ffff8001);
+  CHECK(m.peek<uint64_t>(kData) ==
+        (0xffee0000'ddcc00bb | c.half_result << 32 | c.byte_result << 8));
+}
+
+TEST_CASE("amocas.b and .h; a misaligned halfword faults") {
+  TestMachine m("rv64,zabha=on,zacas=on");
+  m.put(kCode, {amocas(0, a0, a2, t0), amocas(1, a1, a3, t1), amocas(1, a1, a3, t0), wfi()});
+  m.poke<uint64_t>(kData, 0xffee8001'ddcc80bb);
+  m.hart.x[t0] = kData + 1;
+  m.hart.x[t1] = kData + 4;
+  m.hart.x[a0] = 0x1180;
+  m.hart.x[a1] = 0x8002;
+  m.hart.x[a2] = 0x77;
+  m.hart.x[a3] = 0x5555;
+  m.run(kCode);
+  CHECK(m.trapped());
+  CHECK(m.hart.csr.mcause == 6);
+  CHECK(m.hart.csr.mtval == kData + 1);
+  CHECK(m.hart.x[a0] == 0xffffffff'ffffff80);
+  CHECK(m.hart.x[a1] == 0xffffffff'ffff8001);
+  CHECK(m.peek<uint64_t>(kData) == 0xffee8001'ddcc77bb);
+}
+
 }  // namespace
 }  // namespace hv::test

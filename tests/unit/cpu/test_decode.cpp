@@ -188,5 +188,9 @@ TEST_CASE("an extension that is off takes its instructions with it") {
   CHECK(is_illegal(0x40258553, without(Ext::kZfhmin)));
   CHECK(is_illegal(0x42258553, without(Ext::kZfhmin)));  // fcvt.d.h
   CHECK(is_illegal(0x42258553, without(Ext::kD)));
+  CHECK(is_illegal(0x28c5852f, without(Ext::kZabha)));  // amocas.b is of two extensions
+  CHECK(is_illegal(0x28c5852f, without(Ext::kZacas)));
+  CHECK_FALSE(is_illegal(0x00c5852f, without(Ext::kZacas)));  // amoadd.b
+  CHECK_FALSE(is_illegal(0x28c5a52f, without(Ext::kZabha)));  // amocas.w
   CHECK_FALSE(is_illegal(0x2588, without(Ext::kF)));
 }
