@@ -22,9 +22,8 @@ constexpr ExtensionRow kExtensions[] = {
 
 // Extensions of QEMU's rv64 that no hart here has: "off" is the truth, "on" is refused.
 constexpr std::string_view kAbsent[] = {
-    "h",     "v",   "zicbop", "zicond", "zawrs", "zfa",       "zfinx",
-    "zdinx", "zcb", "zcmp",   "zcmt",   "zbc",   "zbkb",      "zbkc",
-    "zbkx",  "zkr", "zihpm",  "smaia",  "ssaia", "smstateen", "sscofpmf",
+    "h",    "v",   "zicbop", "zicond", "zawrs", "zfa", "zfinx", "zdinx", "zcb",       "zcmp",
+    "zcmt", "zbc", "zbkb",   "zbkc",   "zbkx",  "zkr", "smaia", "ssaia", "smstateen",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).
@@ -32,9 +31,11 @@ struct Dependency {
   Ext ext, needs;
 };
 constexpr Dependency kDependencies[] = {
-    {Ext::kD, Ext::kF},      {Ext::kF, Ext::kZicsr},    {Ext::kZicntr, Ext::kZicsr},
-    {Ext::kZfhmin, Ext::kF}, {Ext::kZfh, Ext::kZfhmin}, {Ext::kZfh, Ext::kZfhmin},
-    {Ext::kZacas, Ext::kA},  {Ext::kZabha, Ext::kA},
+    {Ext::kD, Ext::kF},          {Ext::kF, Ext::kZicsr},
+    {Ext::kZicntr, Ext::kZicsr}, {Ext::kZfhmin, Ext::kF},
+    {Ext::kZfh, Ext::kZfhmin},   {Ext::kZfh, Ext::kZfhmin},
+    {Ext::kZacas, Ext::kA},      {Ext::kZabha, Ext::kA},
+    {Ext::kZihpm, Ext::kZicsr},  {Ext::kSscofpmf, Ext::kZihpm},
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).

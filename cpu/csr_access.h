@@ -9,9 +9,6 @@
 
 namespace hv {
 
-// mcounteren, scounteren: CY, TM, IR. There are no hpm counters to give access to.
-inline constexpr uint64_t kCounterBits = 7;
-
 // --- which harts have a CSR
 inline bool always(const Hart&, unsigned) {
   return true;
@@ -21,6 +18,12 @@ inline bool has_f(const Hart& hart, unsigned) {
 }
 inline bool has_zicntr(const Hart& hart, unsigned) {
   return hart.has(Ext::kZicntr);
+}
+inline bool has_zihpm(const Hart& hart, unsigned) {
+  return hart.has(Ext::kZihpm);
+}
+inline bool has_sscofpmf(const Hart& hart, unsigned) {
+  return hart.has(Ext::kSscofpmf);
 }
 inline bool has_sstc(const Hart& hart, unsigned) {
   return hart.has(Ext::kSstc);
@@ -59,6 +62,12 @@ HV_CSR_READER(instret)
 HV_CSR_WRITER(mcycle)
 HV_CSR_WRITER(minstret)
 HV_CSR_ACCESS(mcountinhibit)
+HV_CSR_ACCESS(mcounteren)
+HV_CSR_ACCESS(scounteren)
+HV_CSR_READER(hpmcounter)
+HV_CSR_WRITER(mhpmcounter)
+HV_CSR_ACCESS(mhpmevent)
+HV_CSR_READER(scountovf)
 
 // csr_status.cpp
 HV_CSR_READER(misa)

@@ -6,7 +6,12 @@ namespace hv {
 namespace {
 
 constexpr uint64_t kSupervisorInterrupts = kMipSsip | kMipStip | kMipSeip;
-constexpr uint64_t kAllInterrupts = kSupervisorInterrupts | kMipMsip | kMipMtip | kMipMeip;
+constexpr uint64_t kBaseInterrupts = kSupervisorInterrupts | kMipMsip | kMipMtip | kMipMeip;
+
+// The counter overflow is an interrupt of both modes.
+uint64_t overflow_interrupt(const Hart& hart) {
+  return hart.has(Ext::kSscofpmf) ? kMipLcofip : 0;
+}
 
 // Exceptions 0-9, 12, 13 and 15. Bit 11 is read-only zero (ecall from M-mode), 10 and 14 reserved.
 constexpr uint64_t kDelegable = 0xb3ff;
@@ -45,7 +50,7 @@ uint64_t read_mideleg(Hart& hart, unsigned) {
   return hart.csr.mideleg;
 }
 void write_mideleg(Hart& hart, unsigned, uint64_t value, uint64_t) {
-  hart.csr.mideleg = value & kSupervisorInterrupts;
+  hart.csr.mideleg = value & (kSupervisorInterrupts | overflow_interrupt(hart));
   request_interrupt_check(hart);
 }
 
@@ -53,7 +58,7 @@ uint64_t read_mie(Hart& hart, unsigned) {
   return hart.csr.mie;
 }
 void write_mie(Hart& hart, unsigned, uint64_t value, uint64_t) {
-  hart.csr.mie = value & kAllInterrupts;
+  hart.csr.mie = value & (kBaseInterrupts | overflow_interrupt(hart));
   request_interrupt_check(hart);
 }
 
@@ -76,7 +81,8 @@ void write_mip(Hart& hart, unsigned, uint64_t value, uint64_t mask) {
   // M-mode writes its own SEIP bit; the controller's line is not part of read-modify-write (3.1.9),
   // so `value` counts only where the instruction named the bit.
   if (mask & kMipSeip) hart.csr.software_seip = value & kMipSeip;
-  const uint64_t writable = sstc_active(hart) ? kMipSsip : kMipSsip | kMipStip;
+  uint64_t writable = sstc_active(hart) ? kMipSsip : kMipSsip | kMipStip;
+  writable |= overflow_interrupt(hart);
   change_mip(hart, value, mask & writable);
 }
 
@@ -84,7 +90,7 @@ uint64_t read_sip(Hart& hart, unsigned csr) {
   return read_mip(hart, csr) & hart.csr.mideleg;
 }
 void write_sip(Hart& hart, unsigned, uint64_t value, uint64_t mask) {
-  change_mip(hart, value, mask & kMipSsip & hart.csr.mideleg);
+  change_mip(hart, value, mask & (kMipSsip | overflow_interrupt(hart)) & hart.csr.mideleg);
 }
 
 uint64_t read_mtvec(Hart& hart, unsigned) {

@@ -60,6 +60,14 @@ class EnvironmentCalls {
   ~EnvironmentCalls() = default;
 };
 
+// One of the performance counters (cpu/hpm.h).
+struct HpmCounter {
+  uint64_t event = 0;  // mhpmevent
+  uint64_t value = 0;  // when its source stood at `since`
+  uint64_t since = 0;
+};
+inline constexpr unsigned kHpmCount = 16;
+
 // CSRs that hold state of their own; the rest are views (cpu/csr.cpp). Reset values per the
 // privileged specification 3.4.
 struct CsrState {
@@ -79,6 +87,9 @@ struct CsrState {
   // the built-in SBI's set_timer writes it whether the guest has Sstc or not. Use set_stimecmp().
   uint64_t stimecmp = ~0ull;
   uint64_t software_seip = 0;  // mip.SEIP as M-mode wrote it; ORed to the controller's line
+  std::array<HpmCounter, kHpmCount> hpm{};
+  // Bits of `hpm`: those that count something, and those of them that some mode stops.
+  uint32_t hpm_active = 0, hpm_filtered = 0;
   uint64_t instret_offset = 0, cycle_offset = 0;  // CSR value = Hart::instret + offset
   std::array<uint8_t, 64> pmpcfg{};
   std::array<uint64_t, 64> pmpaddr{};
@@ -118,6 +129,11 @@ class Hart {
   Cause exception_cause{};
   uint64_t exception_tval = 0;
 
+  // Accesses that went the slow way since reset.
+  struct TlbMisses {
+    uint64_t load = 0, store = 0, fetch = 0;
+  } tlb_misses;
+
   // --- cold --------------------------------------------------------------------------------------
   CsrState csr;
   unsigned id = 0;
@@ -146,7 +162,8 @@ class Hart {
 
 // mip and mie bits.
 inline constexpr uint64_t kMipSsip = 1ull << 1, kMipMsip = 1ull << 3, kMipStip = 1ull << 5,
-                          kMipMtip = 1ull << 7, kMipSeip = 1ull << 9, kMipMeip = 1ull << 11;
+                          kMipMtip = 1ull << 7, kMipSeip = 1ull << 9, kMipMeip = 1ull << 11,
+                          kMipLcofip = 1ull << 13;
 
 // menvcfg and senvcfg fields.
 inline constexpr uint64_t kEnvcfgFiom = 1ull << 0, kEnvcfgCbie = 3ull << 4,

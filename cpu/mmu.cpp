@@ -100,6 +100,7 @@ bool Mmu::Impl::resolve(uint64_t address, uint64_t size, Access access, Target& 
 }
 
 bool Mmu::Impl::resolve_slow(uint64_t address, uint64_t size, Access access, Target& target) {
+  ++(access == Access::kLoad ? hart.tlb_misses.load : hart.tlb_misses.store);
   Translation translation;
   switch (translate(address, access, data_priv, data_paged, translation)) {
     case WalkResult::kPageFault:
@@ -133,6 +134,7 @@ bool Mmu::fetch(uint64_t address, FetchResult& result) {
     return true;
   }
   Hart& hart = m.hart;
+  ++hart.tlb_misses.fetch;
   Translation translation;
   switch (m.translate(address, Access::kFetch, hart.priv, m.fetch_paged, translation)) {
     case WalkResult::kPageFault:

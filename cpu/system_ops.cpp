@@ -1,5 +1,6 @@
 #include "cpu/system_ops.h"
 
+#include "cpu/hpm.h"
 #include "cpu/mmu.h"
 #include "cpu/trap.h"
 
@@ -18,6 +19,7 @@ uint64_t unstack_enable(uint64_t mstatus, uint64_t bit, uint64_t saved) {
 }
 
 SysResult return_to(Hart& hart, Priv priv, uint64_t mstatus, uint64_t pc) {
+  hpm_mode_change(hart, true);
   if (priv != Priv::kMachine) mstatus &= ~kMstatusMprv;
   hart.csr.mstatus = mstatus;
   hart.priv = priv;

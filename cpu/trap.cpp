@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/hpm.h"
 #include "cpu/mmu.h"
 #include "io/log.h"
 
@@ -10,8 +11,9 @@ namespace {
 
 constexpr uint64_t kInterruptFlag = 1ull << 63;
 
-// Machine interrupts before supervisor ones; in each: external, software, timer (3.1.9).
-constexpr unsigned kInterruptOrder[] = {11, 3, 7, 9, 1, 5};
+// Machine interrupts before supervisor ones; in each: external, software, timer (3.1.9). Last the
+// counter overflow of Sscofpmf.
+constexpr unsigned kInterruptOrder[] = {11, 3, 7, 9, 1, 5, 13};
 
 uint64_t pending_enabled(const Hart& hart) {
   return (hart.mip.load() | hart.csr.software_seip) & hart.csr.mie;
@@ -41,6 +43,7 @@ uint64_t vector_address(uint64_t vector, bool interrupt, uint64_t code) {
 }
 
 void enter(Hart& hart, bool delegated, bool interrupt, uint64_t code, uint64_t tval) {
+  hpm_mode_change(hart, false);
   CsrState& csr = hart.csr;
   const uint64_t cause = code | (interrupt ? kInterruptFlag : 0);
   log(kLogInt, "hart {}: {} {} at {:#x}, tval {:#x}, from {} to {}", hart.id,
@@ -138,6 +141,7 @@ void reset_hart(Hart& hart, uint64_t reset_pc) {
   hart.priv = Priv::kMachine;
   hart.fflags = hart.frm = 0;
   hart.instret = 0;
+  hart.tlb_misses = {};
   hart.reservation_address = ~0ull;
   hart.reservation_size = 0;
   hart.csr = CsrState{};

@@ -12,7 +12,7 @@ namespace hv {
 void take_exception(Hart& hart);
 
 // Takes the highest-priority interrupt that is pending, enabled and not masked, if any; true if
-// hart.pc moved. Order MEI, MSI, MTI, SEI, SSI, STI (3.1.9).
+// hart.pc moved. Order MEI, MSI, MTI, SEI, SSI, STI (3.1.9), LCOFI.
 bool take_interrupt(Hart& hart);
 
 // Some enabled interrupt is pending, whatever mstatus says: what ends WFI.

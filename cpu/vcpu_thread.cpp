@@ -4,6 +4,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "cpu/hpm.h"
 #include "cpu/trap.h"
 
 namespace hv {
@@ -77,7 +80,8 @@ void VcpuThread::handle_requests(bool will_execute) {
 }
 
 void VcpuThread::watch_timers() {
-  world_.timers->arm(hart_.id, hart_.clock->host_deadline_ns(update_timers(hart_)));
+  const uint64_t next = std::min(update_timers(hart_), hpm_watch(hart_));
+  world_.timers->arm(hart_.id, hart_.clock->host_deadline_ns(next));
 }
 
 void VcpuThread::wait_for_interrupt() {

@@ -81,7 +81,7 @@ class VcpuThread final : public Vcpu {
   void run();
   // Runs what other threads asked for; clears the request bits first.
   void handle_requests(bool will_execute);
-  // Recomputes the timer bits and has the next deadline watched.
+  // Recomputes the timer bits, notes counter overflows, has the next deadline watched.
   void watch_timers();
   void wait_for_interrupt();
   void wait_for_start();

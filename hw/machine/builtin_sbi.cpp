@@ -11,6 +11,7 @@
 #include "cpu/mmu.h"
 #include "cpu/system_ops.h"
 #include "cpu/trap.h"
+#include "hw/machine/sbi_pmu.h"
 
 namespace hv {
 namespace {
@@ -42,6 +43,7 @@ enum Extension : uint64_t {
   kHsm = 0x48534d,
   kSrst = 0x53525354,
   kDbcn = 0x4442434e,
+  kPmu = 0x504d55,
 };
 
 constexpr uint64_t kSpecVersion = 2u << 24;  // 2.0
@@ -168,6 +170,11 @@ SysResult BuiltinSbiImpl::supervisor_ecall(Hart& hart) {
       return finish(hart, system_reset(hart, static_cast<uint32_t>(a0), static_cast<uint32_t>(a1)));
     case kDbcn:
       return debug_console(hart, function);
+    case kPmu: {
+      if (!hart.has(Ext::kZihpm)) break;
+      const SbiPmuReturn result = sbi_pmu_call(hart, function);
+      return finish(hart, {static_cast<SbiError>(result.error), result.value});
+    }
     default:
       if (extension <= kLegacyShutdown) return legacy(hart, extension);
   }
@@ -224,6 +231,7 @@ Return BuiltinSbiImpl::base(const Hart& hart, uint64_t function, uint64_t argume
     case 3: {
       static constexpr std::array kModern{kBase, kTime, kIpi, kRfence, kHsm, kSrst, kDbcn};
       const bool available = argument <= kLegacyShutdown ||
+                             (argument == kPmu && hart.has(Ext::kZihpm)) ||
                              std::find(kModern.begin(), kModern.end(), argument) != kModern.end();
       return {kSuccess, available};
     }

@@ -13,9 +13,9 @@
 
 namespace hv {
 
-// Extensions BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN and the legacy calls 0-8, per SBI v2.0; all
-// others are probed as absent. Implementation id 0x6876 ("hv", assigned to nobody). Calls arrive on
-// the hart threads, several at once.
+// Extensions BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU and the legacy calls 0-8, per SBI v2.0;
+// all others are probed as absent. Implementation id 0x6876 ("hv", assigned to nobody). Calls
+// arrive on the hart threads, several at once.
 //
 // SRST: shutdown is a guest shutdown with status 0, or a guest panic with status 1 when the reason
 // is a system failure; cold and warm reboot both reset the machine. HSM suspend is a WFI; the

@@ -2,6 +2,7 @@
 #include "cpu/system_ops.h"
 #include "cpu/trap.h"
 #include "hw/machine/builtin_sbi.h"
+#include "hw/machine/sbi_pmu.h"
 
 namespace hv {
 namespace {
@@ -25,7 +26,7 @@ constexpr uint64_t kDelegatedExceptions = ~(1ull << static_cast<unsigned>(Cause:
 constexpr uint64_t kDelegatedInterrupts =
     1ull << static_cast<unsigned>(HartIrq::kSupervisorSoftware) |
     1ull << static_cast<unsigned>(HartIrq::kSupervisorTimer) |
-    1ull << static_cast<unsigned>(HartIrq::kSupervisorExternal);
+    1ull << static_cast<unsigned>(HartIrq::kSupervisorExternal) | kMipLcofip;
 
 // menvcfg: CBIE = invalidate, CBCFE, CBZE, ADUE, PBMTE, STCE. Fields of extensions that the hart
 // lacks are read-only 0. Where the device tree names Svade next to Svadu, S-mode expects ADUE
@@ -57,6 +58,7 @@ void BuiltinSbi::enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque)
   debug_write_csr(hart, kMideleg, kDelegatedInterrupts);
   debug_write_csr(hart, kMcounteren, ~0ull);
   debug_write_csr(hart, kMcountinhibit, 0);
+  if (hart.has(Ext::kZihpm)) sbi_pmu_reset(hart);
   debug_write_csr(hart, kScounteren, kBaseCounters);
   debug_write_csr(hart, kMenvcfg,
                   hart.has(Ext::kSvade) ? kEnvironment & ~kEnvcfgAdue : kEnvironment);

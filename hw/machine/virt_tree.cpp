@@ -1,4 +1,5 @@
 // The device tree of the board, with the node names and bindings of QEMU's virt.
+#include "cpu/hpm.h"
 #include "hw/machine/virt_board.h"
 
 namespace hv {
@@ -32,6 +33,25 @@ void prop_reg(FdtNode& node, uint64_t base, uint64_t size) {
 }
 void prop_reg(FdtNode& node, const MemoryRegion& region) {
   prop_reg(node, region.base, region.size);
+}
+
+// Which counters can count which events, for firmware: cycles and instructions also their own fixed
+// ones, as in QEMU.
+void describe_pmu(FdtBuilder& tree) {
+  constexpr auto kBits = static_cast<uint32_t>(kHpmBits);
+  NodeScope node(tree, "pmu");
+  std::vector<uint32_t> cells;
+  const auto add = [&](uint64_t event, uint32_t fixed) {
+    const auto code = static_cast<uint32_t>(event);
+    cells.insert(cells.end(), {code, code, kBits | fixed});
+  };
+  add(kHpmEventCycles, 1 << 0);
+  add(kHpmEventInstructions, 1 << 2);
+  add(kHpmEventLoadMisses, 0);
+  add(kHpmEventStoreMisses, 0);
+  add(kHpmEventFetchMisses, 0);
+  tree.prop_cells("riscv,event-to-mhpmcounters", cells);
+  tree.prop_string("compatible", "riscv,pmu");
 }
 
 // A store of `value` to the test finisher's register.
@@ -85,6 +105,7 @@ std::vector<uint8_t> VirtBoard::describe() const {
     prop_reg(tree, memory_->base(), memory_->size());
   }
   const std::vector<uint32_t> hart_phandles = describe_harts(tree);
+  if (cpu_.extensions.has(Ext::kZihpm)) describe_pmu(tree);
   const uint32_t finisher_phandle = tree.new_phandle();
   describe_syscon(tree, "poweroff", 0x5555, finisher_phandle);
   describe_syscon(tree, "reboot", 0x7777, finisher_phandle);

@@ -9,7 +9,7 @@ using namespace hv::test;
 namespace {
 
 constexpr uint64_t kBase = 0x10, kTime = 0x54494d45, kIpi = 0x735049, kRfence = 0x52464e43,
-                   kHsm = 0x48534d, kSrst = 0x53525354, kDbcn = 0x4442434e;
+                   kHsm = 0x48534d, kSrst = 0x53525354, kDbcn = 0x4442434e, kPmu = 0x504d55;
 // Chapter 3, table of errors.
 constexpr int64_t kOk = 0, kNotSupported = -2, kInvalidParam = -3, kInvalidAddress = -5,
                   kAlreadyAvailable = -6;
@@ -48,12 +48,12 @@ TEST_CASE("sbi base: versions, ids and probing", "[sbi]") {
   CHECK(id.value > 11);  // not one of those that are given out
   CHECK(rig.ecall(0, kBase, 2).error == kOk);
   for (const uint64_t present :
-       {kBase, kTime, kIpi, kRfence, kHsm, kSrst, kDbcn, uint64_t{0}, uint64_t{1}, uint64_t{2},
-        uint64_t{3}, uint64_t{4}, uint64_t{5}, uint64_t{6}, uint64_t{7}, uint64_t{8}})
+       {kBase, kTime, kIpi, kRfence, kHsm, kSrst, kDbcn, kPmu, uint64_t{0}, uint64_t{1},
+        uint64_t{2}, uint64_t{3}, uint64_t{4}, uint64_t{5}, uint64_t{6}, uint64_t{7}, uint64_t{8}})
     check(rig.ecall(0, kBase, 3, {present}), kOk, 1);
-  // PMU, SUSP, NACL, STA, CPPC, FWFT, reserved, and an id with bits above 31.
-  for (const uint64_t absent : {0x504d55ull, 0x53555350ull, 0x4e41434cull, 0x535441ull,
-                                0x43505043ull, 0x46574654ull, 9ull, 1ull << 32 | 0x10})
+  // SUSP, NACL, STA, CPPC, FWFT, reserved, and an id with bits above 31.
+  for (const uint64_t absent : {0x53555350ull, 0x4e41434cull, 0x535441ull, 0x43505043ull,
+                                0x46574654ull, 9ull, 1ull << 32 | 0x10})
     check(rig.ecall(0, kBase, 3, {absent}), kOk, 0);
   for (uint64_t function = 4; function <= 6; ++function)
     check(rig.ecall(0, kBase, function), kOk, 0);
@@ -62,10 +62,16 @@ TEST_CASE("sbi base: versions, ids and probing", "[sbi]") {
 TEST_CASE("sbi: unknown extensions and functions are not supported", "[sbi]") {
   SbiRig rig(1);
   check(rig.ecall(0, 9, 0), kNotSupported);
-  check(rig.ecall(0, 0x504d55, 0), kNotSupported);
+  check(rig.ecall(0, 0x53555350, 0), kNotSupported);
   check(rig.ecall(0, ~0ull, 0), kNotSupported);
-  for (const auto& [extension, function] : std::vector<std::pair<uint64_t, uint64_t>>{
-           {kBase, 7}, {kTime, 1}, {kIpi, 1}, {kRfence, 7}, {kHsm, 4}, {kSrst, 1}, {kDbcn, 3}})
+  for (const auto& [extension, function] : std::vector<std::pair<uint64_t, uint64_t>>{{kBase, 7},
+                                                                                      {kTime, 1},
+                                                                                      {kIpi, 1},
+                                                                                      {kRfence, 7},
+                                                                                      {kHsm, 4},
+                                                                                      {kSrst, 1},
+                                                                                      {kDbcn, 3},
+                                                                                      {kPmu, 8}})
     check(rig.ecall(0, extension, function), kNotSupported);
   for (uint64_t hfence = 3; hfence <= 6; ++hfence)
     check(rig.ecall(0, kRfence, hfence, {1, 0, 0, 0, 0}), kNotSupported);
@@ -479,4 +485,90 @@ TEST_CASE("sbi: every extension and function survives random arguments", "[sbi][
       rig.on_hart(0, [](Hart& hart) { hart.csr.mstatus &= ~kMstatusSie; });
   }
   check(rig.ecall(0, kBase, 0), kOk, 2 << 24);
+}
+
+// SBI 2.0, chapter 11.
+TEST_CASE("sbi pmu: numbers and CSRs of the counters", "[sbi]") {
+  SbiRig rig(1);
+  check(rig.ecall(0, kPmu, 0), kOk, 19);
+  // CSR number, width - 1 = 63.
+  check(rig.ecall(0, kPmu, 1, {0}), kOk, 0xc00 | 63 << 12);
+  check(rig.ecall(0, kPmu, 1, {1}), kInvalidParam);
+  check(rig.ecall(0, kPmu, 1, {2}), kOk, 0xc02 | 63 << 12);
+  check(rig.ecall(0, kPmu, 1, {18}), kOk, 0xc12 | 63 << 12);
+  check(rig.ecall(0, kPmu, 1, {19}), kInvalidParam);
+  check(rig.ecall(0, kPmu, 7, {0, 0, 0}), kNotSupported);
+  SbiRig without(1, "rv64,zihpm=off");
+  check(without.ecall(0, kBase, 3, {kPmu}), kOk, 0);
+  check(without.ecall(0, kPmu, 0), kNotSupported);
+}
+
+TEST_CASE("sbi pmu: a counter is matched, started, read, stopped and given back", "[sbi]") {
+  constexpr uint64_t kInstructions = 2, kAll = 0x7fffd, kClear = 2, kSkip = 1;
+  constexpr int64_t kAlreadyStarted = -7, kAlreadyStopped = -8;
+  SbiRig rig(1);
+  const auto execute = [&](unsigned count) {
+    rig.on_hart(0, [=](Hart& hart) { hart.instret += count; });
+  };
+  const Called matched = rig.ecall(0, kPmu, 2, {0, kAll, kClear, kInstructions, 0});
+  REQUIRE(matched.error == kOk);
+  const uint64_t counter = matched.value, bit = 1ull << counter;
+  REQUIRE(kAll >> counter & 1);
+  const auto csr = static_cast<unsigned>(0xc00 + counter);
+  execute(5);
+  CHECK(rig.csr(0, csr) == 0);
+  check(rig.ecall(0, kPmu, 3, {0, bit, 1, 1000}), kOk);
+  execute(11);  // the call itself does not count
+  CHECK(rig.csr(0, csr) == 1010);
+  check(rig.ecall(0, kPmu, 3, {0, bit, 1, 1000}), kAlreadyStarted);
+  check(rig.ecall(0, kPmu, 4, {counter, 1, 0}), kOk);
+  execute(7);
+  CHECK(rig.csr(0, csr) == 1010);
+  check(rig.ecall(0, kPmu, 4, {0, bit, 0}), kAlreadyStopped);
+
+  // It is still taken: another event gets another counter.
+  const Called second = rig.ecall(0, kPmu, 2, {0, kAll, 0, 0x10021, 0});
+  REQUIRE(second.error == kOk);
+  CHECK(second.value != counter);
+  check(rig.ecall(0, kPmu, 2, {0, bit, 0, kInstructions, 0}), kNotSupported);
+  check(rig.ecall(0, kPmu, 2, {0, bit, kSkip | kClear, kInstructions, 0}), kOk, counter);
+  CHECK(rig.csr(0, csr) == 0);
+
+  // Reset gives it back.
+  check(rig.ecall(0, kPmu, 3, {0, bit, 0, 0}), kOk);
+  check(rig.ecall(0, kPmu, 4, {0, bit, 1}), kOk);
+  check(rig.ecall(0, kPmu, 3, {0, bit, 0, 0}), kInvalidParam);
+  check(rig.ecall(0, kPmu, 2, {0, bit, 0, kInstructions, 0}), kOk, counter);
+}
+
+TEST_CASE("sbi pmu: what does not exist is refused", "[sbi]") {
+  SbiRig rig(1);
+  check(rig.ecall(0, kPmu, 2, {0, 0x7fffd, 0, 3, 0}), kNotSupported);        // cache references
+  check(rig.ecall(0, kPmu, 2, {0, 0x7fffd, 0, 0xf0000, 0}), kNotSupported);  // firmware event
+  check(rig.ecall(0, kPmu, 2, {0, 0x7fffd, 0, 0x20000, 0x1234}), kNotSupported);
+  check(rig.ecall(0, kPmu, 2, {0, 0x7fffd, 1 << 8, 2, 0}), kInvalidParam);
+  check(rig.ecall(0, kPmu, 2, {0, 5, 0, 1, 0}), kNotSupported);  // the fixed ones are not given out
+  check(rig.ecall(0, kPmu, 2, {19, 1, 0, 2, 0}), kInvalidParam);
+  check(rig.ecall(0, kPmu, 3, {19, 1, 0, 0}), kInvalidParam);
+  check(rig.ecall(0, kPmu, 3, {0, 1 << 19, 0, 0}), kInvalidParam);
+  check(rig.ecall(0, kPmu, 4, {~0ull, 1, 0}), kInvalidParam);
+}
+
+TEST_CASE("sbi pmu: filters, and an overflow interrupts S-mode until it is started anew", "[sbi]") {
+  constexpr uint64_t kUinh = 1 << 5, kAutoStart = 4;
+  SbiRig rig(1, "rv64,sscofpmf=on");
+  const Called matched = rig.ecall(0, kPmu, 2, {0, 0x7fff8, kUinh | kAutoStart, 2, 0});
+  REQUIRE(matched.error == kOk);
+  const uint64_t bit = 1ull << matched.value;
+  const auto event = static_cast<unsigned>(0x320 + matched.value);
+  CHECK(rig.csr(0, event) == (1ull << 60 | 2));
+  check(rig.ecall(0, kPmu, 4, {0, bit, 0}), kOk);
+  check(rig.ecall(0, kPmu, 3, {0, bit, 1, ~0ull}), kOk);
+  rig.on_hart(0, [](Hart& hart) { hart.instret += 10; });
+  CHECK((rig.csr(0, 0xda0) & bit) == bit);
+  CHECK((rig.mip(0) & 1 << 13) != 0);
+  CHECK((rig.csr(0, 0x303) & 1 << 13) != 0);
+  check(rig.ecall(0, kPmu, 4, {0, bit, 0}), kOk);
+  check(rig.ecall(0, kPmu, 3, {0, bit, 1, 0}), kOk);
+  CHECK((rig.csr(0, 0xda0) & bit) == 0);
 }
