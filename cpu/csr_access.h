@@ -25,6 +25,9 @@ inline bool has_zihpm(const Hart& hart, unsigned) {
 inline bool has_sscofpmf(const Hart& hart, unsigned) {
   return hart.has(Ext::kSscofpmf);
 }
+inline bool has_smstateen(const Hart& hart, unsigned) {
+  return hart.has(Ext::kSmstateen);
+}
 inline bool has_sstc(const Hart& hart, unsigned) {
   return hart.has(Ext::kSstc);
 }
@@ -40,6 +43,8 @@ inline bool float_on(const Hart& hart, unsigned, Priv) {
 }
 bool counter_enabled(const Hart& hart, unsigned csr, Priv priv);
 bool stimecmp_enabled(const Hart& hart, unsigned csr, Priv priv);
+bool senvcfg_allowed(const Hart& hart, unsigned csr, Priv priv);
+bool sstateen_allowed(const Hart& hart, unsigned csr, Priv priv);
 bool satp_allowed(const Hart& hart, unsigned csr, Priv priv);
 
 inline uint64_t read_zero(Hart&, unsigned) {
@@ -79,6 +84,7 @@ HV_CSR_ACCESS(mstatus)
 HV_CSR_ACCESS(sstatus)
 HV_CSR_ACCESS(menvcfg)
 HV_CSR_ACCESS(senvcfg)
+HV_CSR_ACCESS(mstateen)
 HV_CSR_ACCESS(satp)
 
 // csr_traps.cpp

@@ -6,6 +6,8 @@
 namespace hv {
 namespace {
 
+constexpr unsigned kFirstSstateen = 0x10c, kFirstMstateen = 0x30c;
+
 constexpr uint64_t kSstatusWritable =
     kMstatusSie | kMstatusSpie | kMstatusSpp | kMstatusSum | kMstatusMxr;
 constexpr uint64_t kMstatusWritable = kSstatusWritable | kMstatusMie | kMstatusMpie | kMstatusMprv |
@@ -98,6 +100,26 @@ uint64_t read_senvcfg(Hart& hart, unsigned) {
 void write_senvcfg(Hart& hart, unsigned, uint64_t value, uint64_t) {
   const uint64_t mask = envcfg_mask(hart, value);
   hart.csr.senvcfg = (hart.csr.senvcfg & ~mask) | (value & mask);
+}
+
+bool senvcfg_allowed(const Hart& hart, unsigned, Priv priv) {
+  return priv == Priv::kMachine || !hart.has(Ext::kSmstateen) ||
+         (hart.csr.mstateen[0] & kStateenEnvcfg);
+}
+
+// The sstateen registers hold nothing: the state that they could keep from U-mode (FCSR of Zfinx,
+// JVT of Zcmt) does not exist here.
+bool sstateen_allowed(const Hart& hart, unsigned csr, Priv priv) {
+  return priv == Priv::kMachine || (hart.csr.mstateen[csr - kFirstSstateen] & kStateenSe);
+}
+
+uint64_t read_mstateen(Hart& hart, unsigned csr) {
+  return hart.csr.mstateen[csr - kFirstMstateen];
+}
+
+void write_mstateen(Hart& hart, unsigned csr, uint64_t value, uint64_t) {
+  const unsigned index = csr - kFirstMstateen;
+  hart.csr.mstateen[index] = value & (index == 0 ? kStateenSe | kStateenEnvcfg : kStateenSe);
 }
 
 bool satp_allowed(const Hart& hart, unsigned, Priv priv) {

@@ -81,6 +81,7 @@ struct CsrState {
   uint64_t mscratch = 0, sscratch = 0;
   uint64_t mcounteren = 0, scounteren = 0;
   uint64_t menvcfg = 0, senvcfg = 0;
+  std::array<uint64_t, 4> mstateen{};
   uint64_t mcountinhibit = 0;
   uint64_t satp = 0;
   // STIP is (now >= stimecmp) with Sstc switched on in menvcfg, and always where Hart::sbi is set:
@@ -170,6 +171,9 @@ inline constexpr uint64_t kEnvcfgFiom = 1ull << 0, kEnvcfgCbie = 3ull << 4,
                           kEnvcfgCbcfe = 1ull << 6, kEnvcfgCbze = 1ull << 7,
                           kEnvcfgAdue = 1ull << 61, kEnvcfgPbmte = 1ull << 62,
                           kEnvcfgStce = 1ull << 63;
+
+// mstateen fields: SE in each of the four, the rest in mstateen0.
+inline constexpr uint64_t kStateenSe = 1ull << 63, kStateenEnvcfg = 1ull << 62;
 
 // mstatus fields.
 inline constexpr uint64_t kMstatusSie = 1ull << 1, kMstatusMie = 1ull << 3,

@@ -14,6 +14,7 @@ enum CsrNumber : unsigned {
   kMideleg = 0x303,
   kMcounteren = 0x306,
   kMenvcfg = 0x30a,
+  kMstateen0 = 0x30c,
   kMcountinhibit = 0x320,
   kPmpcfg0 = 0x3a0,
   kPmpaddr0 = 0x3b0,
@@ -62,6 +63,7 @@ void BuiltinSbi::enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque)
   debug_write_csr(hart, kScounteren, kBaseCounters);
   debug_write_csr(hart, kMenvcfg,
                   hart.has(Ext::kSvade) ? kEnvironment & ~kEnvcfgAdue : kEnvironment);
+  for (unsigned i = 0; i < 4; ++i) debug_write_csr(hart, kMstateen0 + i, ~0ull);
   debug_write_csr(hart, kPmpaddr0, ~0ull);
   debug_write_csr(hart, kPmpcfg0, kPmpNapotRwx);
 

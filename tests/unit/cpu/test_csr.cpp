@@ -305,6 +305,39 @@ TEST_CASE("Cache-block instructions ask menvcfg from S and senvcfg too from U") 
   CHECK(allowed(kU) == (row.kind == Cbo::kInval && row.field == 1 << 4));
 }
 
+// Smstateen, "State Enable Extension": SE0, ENVCFG.
+TEST_CASE("mstateen gives S-mode senvcfg and the sstateen registers") {
+  BareHart h("rv64,smstateen=on");
+  for (unsigned i = 0; i < 4; ++i) {
+    REQUIRE(h.csrr(0x30c + i) == 0);
+    REQUIRE(h.csrw(0x30c + i, kOnes));
+    CHECK(h.csrr(0x30c + i) == (i == 0 ? 3ull << 62 : 1ull << 63));
+    REQUIRE(h.csrw(0x10c + i, kOnes));
+    CHECK(h.csrr(0x10c + i) == 0);
+    REQUIRE(h.csrw(0x30c + i, 0));
+  }
+  const auto from_s = [&](unsigned csr) {
+    h.enter(kS);
+    const bool read = h.csrr(csr).has_value(), written = h.csrw(csr, 0);
+    CHECK(read == written);
+    h.enter(kM);
+    return read;
+  };
+  CHECK_FALSE(from_s(0x10a));
+  CHECK(h.csrr(0x10a));
+  REQUIRE(h.csrw(0x30c, 1ull << 62));
+  CHECK(from_s(0x10a));
+  for (unsigned i = 0; i < 4; ++i) {
+    CHECK_FALSE(from_s(0x10c + i));
+    REQUIRE(h.csrw(0x30c + i, 1ull << 63));
+    CHECK(from_s(0x10c + i));
+  }
+  CHECK_FALSE(from_s(0x30c));
+  BareHart without;
+  CHECK_FALSE(without.csrr(0x30c));
+  CHECK_FALSE(without.csrr(0x10c));
+}
+
 TEST_CASE("Floating-point registers need FS, and writing them makes it dirty") {
   BareHart h;
   for (unsigned csr : {1u, 2u, 3u}) CHECK_FALSE(h.csrr(csr));

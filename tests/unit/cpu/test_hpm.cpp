@@ -90,8 +90,7 @@ TEST_CASE("MINH, SINH and UINH keep a counter still in their modes") {
     uint64_t count;
   };
   const Row row = GENERATE(Row{0, 111}, Row{kHpmMinh, 110}, Row{kHpmSinh, 101}, Row{kHpmUinh, 11},
-                           Row{kHpmMinh | kHpmUinh, 10},
-                           Row{kHpmMinh | kHpmSinh | kHpmUinh, 0});
+                           Row{kHpmMinh | kHpmUinh, 10}, Row{kHpmMinh | kHpmSinh | kHpmUinh, 0});
   Counting h(row.flags);
   h.execute(1);
   h.change_mode(Priv::kSupervisor);
