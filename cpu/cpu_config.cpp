@@ -134,6 +134,10 @@ Result<CpuConfig> CpuConfig::parse(std::string_view text) {
   if (mmu == false) config.max_sv = 0;
   HV_TRY_ASSIGN(const auto pmp, values.take_bool("pmp"));
   if (pmp == false) config.pmp_regions = 0;
+  if (pmp == false && config.extensions.has(Ext::kSmepmp)) {
+    if (asked.has(Ext::kSmepmp)) return fail("-cpu: smepmp=on needs pmp=on");
+    config.extensions.set(Ext::kSmepmp, false);
+  }
   HV_TRY_ASSIGN(config.vendor_id, take_id(values, "mvendorid"));
   HV_TRY_ASSIGN(config.arch_id, take_id(values, "marchid"));
   HV_TRY_ASSIGN(config.imp_id, take_id(values, "mimpid"));

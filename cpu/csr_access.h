@@ -28,6 +28,9 @@ inline bool has_sscofpmf(const Hart& hart, unsigned) {
 inline bool has_smstateen(const Hart& hart, unsigned) {
   return hart.has(Ext::kSmstateen);
 }
+inline bool has_smepmp(const Hart& hart, unsigned) {
+  return hart.has(Ext::kSmepmp);
+}
 inline bool has_sstc(const Hart& hart, unsigned) {
   return hart.has(Ext::kSstc);
 }

@@ -92,6 +92,7 @@ struct CsrState {
   // Bits of `hpm`: those that count something, and those of them that some mode stops.
   uint32_t hpm_active = 0, hpm_filtered = 0;
   uint64_t instret_offset = 0, cycle_offset = 0;  // CSR value = Hart::instret + offset
+  uint64_t mseccfg = 0;
   std::array<uint8_t, 64> pmpcfg{};
   std::array<uint64_t, 64> pmpaddr{};
 };
@@ -174,6 +175,9 @@ inline constexpr uint64_t kEnvcfgFiom = 1ull << 0, kEnvcfgCbie = 3ull << 4,
 
 // mstateen fields: SE in each of the four, the rest in mstateen0.
 inline constexpr uint64_t kStateenSe = 1ull << 63, kStateenEnvcfg = 1ull << 62;
+
+// mseccfg fields of Smepmp.
+inline constexpr uint64_t kMseccfgMml = 1 << 0, kMseccfgMmwp = 1 << 1, kMseccfgRlb = 1 << 2;
 
 // mstatus fields.
 inline constexpr uint64_t kMstatusSie = 1ull << 1, kMstatusMie = 1ull << 3,

@@ -20,11 +20,46 @@ uint8_t needed(Access access) {
   return kPmpAll;
 }
 
+// Smepmp's truth table with MML set. L says whether an entry is M-mode's or that of S and U; the
+// encodings that are reserved without MML share a region.
+uint8_t lockdown_permissions(uint8_t config, bool machine) {
+  const bool locked = config & kPmpLocked;
+  switch (config & kPmpAll) {
+    case kPmpWrite:
+      if (locked) return kPmpExecute;
+      return machine ? kPmpRead | kPmpWrite : kPmpRead;
+    case kPmpWrite | kPmpExecute:
+      if (!locked) return kPmpRead | kPmpWrite;
+      return machine ? kPmpRead | kPmpExecute : kPmpExecute;
+    case kPmpAll:
+      if (locked) return kPmpRead;
+      break;
+    default:
+      break;
+  }
+  return locked == machine ? config & kPmpAll : 0;
+}
+
+// With MML no entry may newly give M-mode something to execute: M-mode-only ones with X, and the
+// shared code regions.
+bool adds_machine_code(uint8_t config) {
+  return (config & kPmpLocked) && (lockdown_permissions(config, true) & kPmpExecute);
+}
+
+// A lock holds unless mseccfg.RLB lifts it.
+bool held(const Hart& hart, uint8_t config) {
+  return (config & kPmpLocked) && !(hart.csr.mseccfg & kMseccfgRlb);
+}
+
 }  // namespace
 
 void Pmp::load(const CsrState& csr, unsigned regions) {
   regions_.clear();
   implemented_ = regions != 0;
+  machine_lockdown_ = csr.mseccfg & kMseccfgMml;
+  unmatched_machine_ = csr.mseccfg & kMseccfgMmwp ? 0
+                       : machine_lockdown_        ? kPmpAll & ~kPmpExecute
+                                                  : kPmpAll;
   for (unsigned i = 0; i < regions; ++i) {
     const uint8_t config = csr.pmpcfg[i];
     const uint64_t address = csr.pmpaddr[i];
@@ -50,7 +85,8 @@ void Pmp::load(const CsrState& csr, unsigned regions) {
   }
 }
 
-uint8_t Pmp::permissions(const Region& region, Priv priv) {
+uint8_t Pmp::permissions(const Region& region, Priv priv) const {
+  if (machine_lockdown_) return lockdown_permissions(region.config, priv == Priv::kMachine);
   if (priv == Priv::kMachine && !(region.config & kPmpLocked)) return kPmpAll;
   return region.config & kPmpAll;
 }
@@ -98,10 +134,15 @@ void write_pmpcfg(Hart& hart, unsigned csr, uint64_t value, uint64_t) {
   const unsigned first = (csr - kFirstPmpcfg) * 4;
   for (unsigned i = 0; i < 8 && first + i < hart.config->pmp_regions; ++i) {
     uint8_t& config = hart.csr.pmpcfg[first + i];
-    if (config & kPmpLocked) continue;
+    if (held(hart, config)) continue;
     auto wanted = static_cast<uint8_t>(value >> (8 * i) & (kPmpLocked | kPmpAddressMode | kPmpAll));
-    // W without R is reserved; the field is WARL.
-    if (!(wanted & kPmpRead)) wanted &= ~kPmpWrite;
+    // W without R is reserved without MML; the field is WARL.
+    const uint64_t mseccfg = hart.csr.mseccfg;
+    if (!(mseccfg & kMseccfgMml)) {
+      if (!(wanted & kPmpRead)) wanted &= ~kPmpWrite;
+    } else if (!(mseccfg & kMseccfgRlb) && adds_machine_code(wanted)) {
+      continue;
+    }
     config = wanted;
   }
   hart.mmu->flush_all();
@@ -113,13 +154,28 @@ uint64_t read_pmpaddr(Hart& hart, unsigned csr) {
 
 void write_pmpaddr(Hart& hart, unsigned csr, uint64_t value, uint64_t) {
   const unsigned i = csr - kFirstPmpaddr;
-  if (i >= hart.config->pmp_regions || (hart.csr.pmpcfg[i] & kPmpLocked)) return;
+  if (i >= hart.config->pmp_regions || held(hart, hart.csr.pmpcfg[i])) return;
   // A locked top-of-range entry locks its lower bound too.
   if (i + 1 < hart.config->pmp_regions) {
     const uint8_t above = hart.csr.pmpcfg[i + 1];
-    if ((above & kPmpLocked) && (above & kPmpAddressMode) == kPmpTor) return;
+    if (held(hart, above) && (above & kPmpAddressMode) == kPmpTor) return;
   }
   hart.csr.pmpaddr[i] = value & kPmpAddressBits;
+  hart.mmu->flush_all();
+}
+
+uint64_t read_mseccfg(Hart& hart, unsigned) {
+  return hart.csr.mseccfg;
+}
+
+void write_mseccfg(Hart& hart, unsigned, uint64_t value, uint64_t) {
+  uint64_t& mseccfg = hart.csr.mseccfg;
+  constexpr uint64_t kSticky = kMseccfgMml | kMseccfgMmwp;
+  value = (value & (kSticky | kMseccfgRlb)) | (mseccfg & kSticky);
+  const auto locked = [](uint8_t config) { return (config & kPmpLocked) != 0; };
+  if (!(mseccfg & kMseccfgRlb) && std::ranges::any_of(hart.csr.pmpcfg, locked))
+    value &= ~kMseccfgRlb;
+  mseccfg = value;
   hart.mmu->flush_all();
 }
 

@@ -1,4 +1,4 @@
-// Physical memory protection: privileged specification 3.7.
+// Physical memory protection: privileged specification 3.7, and Smepmp.
 #pragma once
 
 #include <cstdint>
@@ -37,14 +37,18 @@ class Pmp {
     uint64_t first, last;  // inclusive
     uint8_t config;
   };
-  static uint8_t permissions(const Region& region, Priv priv);
+  uint8_t permissions(const Region& region, Priv priv) const;
   // Where no entry matches: everything for M-mode or without a PMP, nothing for S and U.
   uint8_t unmatched(Priv priv) const {
-    return priv == Priv::kMachine || !implemented_ ? kPmpAll : 0;
+    return priv == Priv::kMachine || !implemented_ ? unmatched_machine_ : 0;
   }
 
   std::vector<Region> regions_;
   bool implemented_ = false;
+  // mseccfg.MML: entries are for M-mode or for the others. MML and MMWP take from M-mode what no
+  // entry matches.
+  bool machine_lockdown_ = false;
+  uint8_t unmatched_machine_ = kPmpAll;
 };
 
 // pmpcfg and pmpaddr CSRs, with their lock rules. `csr` is the CSR's number.
@@ -52,5 +56,8 @@ uint64_t read_pmpcfg(Hart& hart, unsigned csr);
 void write_pmpcfg(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
 uint64_t read_pmpaddr(Hart& hart, unsigned csr);
 void write_pmpaddr(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
+// Smepmp: MML and MMWP stay set; RLB stays clear while it would undo a lock.
+uint64_t read_mseccfg(Hart& hart, unsigned csr);
+void write_mseccfg(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
 
 }  // namespace hv

@@ -1,4 +1,4 @@
-// Expected results: privileged specification 3.7.
+// Expected results: privileged specification 3.7, and the chapter on Smepmp.
 #include <catch2/catch.hpp>
 
 #include "tests/unit/cpu/bare_hart.h"
@@ -193,4 +193,91 @@ TEST_CASE("The PMP checks page tables, before any A or D bit is set") {
   h.enter(Priv::kSupervisor);
   CHECK(h.store(kVa));
   CHECK(h.peek<uint64_t>(kRoot + 2 * 8) == (leaf | kPteAccessed | kPteDirty));
+}
+
+// Smepmp, "Truth table when mseccfg.MML is set".
+TEST_CASE("With MML each encoding gives M-mode and the others what the table says") {
+  struct Row {
+    unsigned lrwx;
+    unsigned machine, others;  // R 4, W 2, X 1
+  };
+  const Row row =
+      GENERATE(Row{0b0000, 0, 0}, Row{0b0001, 0, 1}, Row{0b0010, 6, 4}, Row{0b0011, 6, 6},
+               Row{0b0100, 0, 4}, Row{0b0101, 0, 5}, Row{0b0110, 0, 6}, Row{0b0111, 0, 7},
+               Row{0b1000, 0, 0}, Row{0b1001, 1, 0}, Row{0b1010, 1, 1}, Row{0b1011, 5, 1},
+               Row{0b1100, 4, 0}, Row{0b1101, 5, 0}, Row{0b1110, 6, 0}, Row{0b1111, 4, 4});
+  INFO("LRWX " << row.lrwx);
+  Protected h("rv64,smepmp=on");
+  REQUIRE(h.csrw(0x747, 5));  // MML, RLB
+  const uint64_t config = (row.lrwx >> 3 & 1) << 7 | kPmpNapot | (row.lrwx & 1) << 2 |
+                          (row.lrwx & 2) | (row.lrwx >> 2 & 1);
+  REQUIRE(h.csrw(kAddr0, (kRam + 0x1000) >> 2 | 0x1ff));
+  REQUIRE(h.csrw(kCfg0, config));
+  CHECK(h.csrr(kCfg0) == config);
+  for (const Priv priv : {Priv::kMachine, Priv::kSupervisor, Priv::kUser}) {
+    h.enter(priv);
+    const unsigned allowed = priv == Priv::kMachine ? row.machine : row.others;
+    for (int i = 0; i < 2; ++i) {
+      CHECK(h.load(kRam + 0x1000) == ((allowed & 4) != 0));
+      CHECK(h.store(kRam + 0x1000) == ((allowed & 2) != 0));
+      CHECK(h.fetch(kRam + 0x1000) == ((allowed & 1) != 0));
+    }
+  }
+}
+
+TEST_CASE("MML and MMWP take from M-mode what no entry matches, and stay set") {
+  Protected h("rv64,smepmp=on");
+  REQUIRE(h.csrw(0x747, 1));
+  CHECK(h.load(kRam));
+  CHECK(h.store(kRam));
+  CHECK_FALSE(h.fetch(kRam));
+  CHECK(h.hart.exception_cause == Cause::kFetchAccess);
+  REQUIRE(h.csrw(0x747, 2));
+  CHECK(h.csrr(0x747) == 3);
+  CHECK_FALSE(h.load(kRam));
+  CHECK_FALSE(h.store(kRam));
+  REQUIRE(h.csrw(0x747, 0));
+  CHECK(h.csrr(0x747) == 3);
+  reset_hart(h.hart, kRam);
+  CHECK(h.csrr(0x747) == 0);
+  CHECK(h.fetch(kRam));
+}
+
+TEST_CASE("MMWP alone denies M-mode what no entry matches") {
+  Protected h("rv64,smepmp=on");
+  REQUIRE(h.csrw(0x747, 2));
+  CHECK_FALSE(h.load(kRam));
+  CHECK_FALSE(h.fetch(kRam));
+  h.set(0, (kRam + 0x1000) >> 2 | 0x1ff, kPmpNapot);
+  CHECK(h.load(kRam + 0x1000));  // without MML an unlocked entry allows M-mode everything
+  CHECK(h.fetch(kRam + 0x1000));
+}
+
+TEST_CASE("With MML new entries cannot give M-mode code, unless RLB is set") {
+  for (const uint64_t rlb : {0, 4}) {
+    for (unsigned low = 0; low < 8; ++low) {
+      Protected h("rv64,smepmp=on");
+      REQUIRE(h.csrw(0x747, 1 | rlb));
+      const uint64_t config = kPmpLocked | kPmpNapot | low;
+      REQUIRE(h.csrw(kCfg0, config));
+      // X, RX, and the shared code regions W and WX; RWX is shared data.
+      const bool code = low == 4 || low == 5 || low == 2 || low == 6;
+      CHECK(h.csrr(kCfg0) == (code && !rlb ? 0 : config));
+    }
+  }
+}
+
+TEST_CASE("RLB lifts locks, and cannot be set while there is one") {
+  Protected h("rv64,smepmp=on");
+  REQUIRE(h.csrw(0x747, 4));
+  REQUIRE(h.csrw(kCfg0, kPmpLocked | kPmpRead));
+  REQUIRE(h.csrw(kAddr0, 0x1234));
+  CHECK(h.csrr(kAddr0) == 0x1234);
+  REQUIRE(h.csrw(kCfg0, kPmpLocked | kPmpAll));
+  CHECK(h.csrr(kCfg0) == (kPmpLocked | kPmpAll));
+  REQUIRE(h.csrw(0x747, 0));
+  REQUIRE(h.csrw(0x747, 4));
+  CHECK(h.csrr(0x747) == 0);
+  REQUIRE(h.csrw(kAddr0, 1));
+  CHECK(h.csrr(kAddr0) == 0x1234);
 }
