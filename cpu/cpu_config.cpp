@@ -111,7 +111,7 @@ Result<uint64_t> take_id(KeyValues& values, std::string_view key) {
 std::string known_properties() {
   std::string text;
   for (const auto& row : kExtensions) text += fmt::format("{}, ", row.name);
-  return text + "sv39, sv48, sv57, mmu, pmp, mvendorid, marchid, mimpid";
+  return text + "sv39, sv48, sv57, mmu, pmp, debug, mvendorid, marchid, mimpid";
 }
 
 }  // namespace
@@ -138,6 +138,8 @@ Result<CpuConfig> CpuConfig::parse(std::string_view text) {
     if (asked.has(Ext::kSmepmp)) return fail("-cpu: smepmp=on needs pmp=on");
     config.extensions.set(Ext::kSmepmp, false);
   }
+  HV_TRY_ASSIGN(const auto debug, values.take_bool("debug"));
+  config.debug_triggers = debug.value_or(true);
   HV_TRY_ASSIGN(config.vendor_id, take_id(values, "mvendorid"));
   HV_TRY_ASSIGN(config.arch_id, take_id(values, "marchid"));
   HV_TRY_ASSIGN(config.imp_id, take_id(values, "mimpid"));
@@ -191,6 +193,7 @@ std::string cpu_help() {
       "  sv39, sv48, sv57  largest paging mode [sv57]\n"
       "  mmu        [on] paging at all\n"
       "  pmp        [on] physical memory protection\n"
+      "  debug      [on] breakpoint and watchpoint triggers (Sdtrig)\n"
       "Numbers:\n"
       "  mvendorid, marchid, mimpid  identity registers [0]\n";
   return text;

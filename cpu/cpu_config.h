@@ -36,6 +36,7 @@ struct CpuConfig {
   // Largest paging mode: 39, 48 or 57; 0 = bare only (mmu=off).
   unsigned max_sv = 57;
   unsigned pmp_regions = 16;
+  bool debug_triggers = true;  // Sdtrig, which QEMU calls debug
   uint64_t vendor_id = 0;
   uint64_t arch_id = 0;
   uint64_t imp_id = 0;

@@ -6,6 +6,7 @@
 #include "cpu/csr.h"
 #include "cpu/hart.h"
 #include "cpu/pmp.h"
+#include "cpu/triggers.h"
 
 namespace hv {
 
@@ -30,6 +31,9 @@ inline bool has_smstateen(const Hart& hart, unsigned) {
 }
 inline bool has_smepmp(const Hart& hart, unsigned) {
   return hart.has(Ext::kSmepmp);
+}
+inline bool has_triggers(const Hart& hart, unsigned) {
+  return hart.config->debug_triggers;
 }
 inline bool has_sstc(const Hart& hart, unsigned) {
   return hart.has(Ext::kSstc);

@@ -68,6 +68,11 @@ struct HpmCounter {
 };
 inline constexpr unsigned kHpmCount = 16;
 
+// A debug trigger (cpu/triggers.h). Begins as a disarmed mcontrol.
+struct Trigger {
+  uint64_t tdata1 = 2ull << 60, tdata2 = 0;
+};
+
 // CSRs that hold state of their own; the rest are views (cpu/csr.cpp). Reset values per the
 // privileged specification 3.4.
 struct CsrState {
@@ -92,6 +97,10 @@ struct CsrState {
   // Bits of `hpm`: those that count something, and those of them that some mode stops.
   uint32_t hpm_active = 0, hpm_filtered = 0;
   uint64_t instret_offset = 0, cycle_offset = 0;  // CSR value = Hart::instret + offset
+  std::array<Trigger, 2> triggers{};
+  unsigned tselect = 0;
+  // Some trigger matches loads or stores; execution.
+  bool watch_armed = false, break_armed = false;
   uint64_t mseccfg = 0;
   std::array<uint8_t, 64> pmpcfg{};
   std::array<uint64_t, 64> pmpaddr{};

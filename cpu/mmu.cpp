@@ -1,6 +1,7 @@
 #include "cpu/mmu.h"
 
 #include "cpu/mmu_impl.h"
+#include "cpu/triggers.h"
 
 namespace hv {
 namespace {
@@ -117,6 +118,7 @@ bool Mmu::Impl::resolve_slow(uint64_t address, uint64_t size, Access access, Tar
   uint8_t* host_page = hart.memory->host(page, GuestMemory::kPageSize);
   target.host = host_page ? host_page + (translation.physical - page) : nullptr;
   if (!host_page) return true;
+  if (hart.csr.watch_armed && has_trigger(hart, address & kPageMask, access)) return true;
   if (auto permissions = pmp.page_permissions(page, data_priv)) {
     *permissions &= translation.permissions;
     if (!translation.dirty) *permissions &= ~kPmpWrite;
@@ -128,6 +130,10 @@ bool Mmu::Impl::resolve_slow(uint64_t address, uint64_t size, Access access, Tar
 bool Mmu::fetch(uint64_t address, FetchResult& result) {
   Impl& m = *impl_;
   const uint64_t page = address & kPageMask, offset = address - page;
+  // The second half of an instruction has no breakpoint of its own.
+  if (m.hart.csr.break_armed && address == m.hart.pc &&
+      !pass_triggers(m.hart, address, 1, Access::kFetch))
+    return false;
   if (const auto* entry = m.fetch->find(page)) {
     result = {entry->host + offset, entry->physical + offset, GuestMemory::kPageSize - offset,
               true};
@@ -149,6 +155,8 @@ bool Mmu::fetch(uint64_t address, FetchResult& result) {
   if (!host) return hart.raise(Cause::kFetchAccess, address);
   const auto permissions = m.pmp.page_permissions(physical_page, hart.priv);
   result = {host + offset, translation.physical, GuestMemory::kPageSize - offset, true};
+  const bool watched = hart.csr.break_armed && has_trigger(hart, page, Access::kFetch);
+  if (watched) result.whole_page = false;
   if (!permissions) {
     result.whole_page = false;
     result.size = m.pmp.fetchable(translation.physical, result.size, hart.priv);
@@ -157,7 +165,10 @@ bool Mmu::fetch(uint64_t address, FetchResult& result) {
     return true;
   }
   if (!(*permissions & kPmpExecute)) return hart.raise(Cause::kFetchAccess, address);
-  m.fetch->insert(page, host, translation);
+  if (result.whole_page)
+    m.fetch->insert(page, host, translation);
+  else
+    m.fetch->note(page, translation);
   return true;
 }
 
@@ -168,6 +179,8 @@ uint8_t* Mmu::atomic_host(uint64_t address, unsigned size, Access access, uint64
                  address);
     return nullptr;
   }
+  if (m.hart.csr.watch_armed && !pass_atomic_triggers(m.hart, address, size, access))
+    return nullptr;
   Impl::Target target;
   if (!m.resolve(address, size, access, target)) return nullptr;
   physical = target.physical;
@@ -178,6 +191,9 @@ uint8_t* Mmu::atomic_host(uint64_t address, unsigned size, Access access, uint64
 uint8_t* Mmu::cache_block(uint64_t address, Access access) {
   constexpr uint64_t kBlock = 64;
   Impl& m = *impl_;
+  if (m.hart.csr.watch_armed && access == Access::kStore &&
+      !pass_triggers(m.hart, address & ~(kBlock - 1), kBlock, access))
+    return nullptr;
   Impl::Target target;
   const bool mapped = m.resolve(address & ~(kBlock - 1), kBlock, access, target);
   if (mapped && target.host) return target.host;

@@ -14,7 +14,8 @@ enum class Access : uint8_t { kFetch, kLoad, kStore };
 
 // What a fetch found: `host` points at the instruction bytes in RAM. They may be executed to the
 // end of the page, unless a PMP entry divides it: then only `size` bytes may, and the result must
-// not be kept for other fetches.
+// not be kept for other fetches. Where a breakpoint lies in the page, each instruction is fetched
+// anew, too.
 struct FetchResult {
   const uint8_t* host;
   uint64_t physical;

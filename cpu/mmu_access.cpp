@@ -1,5 +1,6 @@
 // Loads and stores that the TLB's fast path leaves over.
 #include "cpu/mmu_impl.h"
+#include "cpu/triggers.h"
 
 namespace hv {
 namespace {
@@ -46,6 +47,7 @@ struct Split {
 
 bool Mmu::load(uint64_t address, unsigned size, uint64_t& value) {
   Impl& m = *impl_;
+  if (m.hart.csr.watch_armed && !pass_triggers(m.hart, address, size, Access::kLoad)) return false;
   Impl::Target target;
   if (address % size == 0) [[likely]] {
     if (!m.resolve(address, size, Access::kLoad, target)) return false;
@@ -73,6 +75,7 @@ bool Mmu::load(uint64_t address, unsigned size, uint64_t& value) {
 
 bool Mmu::store(uint64_t address, unsigned size, uint64_t value) {
   Impl& m = *impl_;
+  if (m.hart.csr.watch_armed && !pass_triggers(m.hart, address, size, Access::kStore)) return false;
   Impl::Target target;
   if (address % size == 0) [[likely]] {
     if (!m.resolve(address, size, Access::kStore, target)) return false;

@@ -38,8 +38,9 @@ TEST_CASE("What all ones and zero leave in each register") {
       Row{0x30a, "menvcfg", 7ull << 61 | 0xf1, 0}, Row{0x10a, "senvcfg", 0xf1, 0},
       Row{0x323, "mhpmevent3", ~0ull >> 8, 0}, Row{0x332, "mhpmevent18", ~0ull >> 8, 0},
       Row{0x333, "mhpmevent19", 0, 0}, Row{0xb12, "mhpmcounter18", kOnes, 0},
-      Row{0xb1f, "mhpmcounter31", 0, 0}, Row{0x7a0, "tselect", 0, 0}, Row{0x7a1, "tdata1", 0, 0},
-      Row{0x14d, "stimecmp", kOnes, 0});
+      Row{0xb1f, "mhpmcounter31", 0, 0}, Row{0x7a0, "tselect", 0, 0},
+      Row{0x7a1, "tdata1", 15ull << 60, 15ull << 60}, Row{0x7a2, "tdata2", kOnes, 0},
+      Row{0x7a3, "tdata3", 0, 0}, Row{0x14d, "stimecmp", kOnes, 0});
   BareHart h;
   INFO(row.name);
   CHECK(csr_name(row.csr) == row.name);

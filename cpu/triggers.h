@@ -1,0 +1,37 @@
+// Debug triggers on addresses (Debug specification 1.0, Sdtrig): breakpoints and watchpoints whose
+// action is a breakpoint exception. Hart thread only.
+//
+// Two triggers, as in QEMU, of types mcontrol (2) and mcontrol6 (6), which match one address
+// (match = 0). A load, store or atomic matches when its bytes include the address and its size is
+// the trigger's, if that names one; an atomic that stores counts as a load and a store. The
+// exception comes before the instruction. To keep a handler from matching itself, M-mode triggers
+// are dormant while mstatus.MIE is clear, and S-mode ones while breakpoints are delegated and
+// sstatus.SIE is clear (chapter "Native triggers").
+//
+// They cost nothing while none is armed: pages with a watchpoint are kept out of the data TLBs, and
+// pages with a breakpoint are executed by single instructions (cpu/mmu.cpp).
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/hart.h"
+
+namespace hv {
+
+enum class Access : uint8_t;  // cpu/mmu.h
+
+// A trigger for this kind of access lies in the page.
+bool has_trigger(const Hart& hart, uint64_t page, Access access);
+// False: a trigger has fired, the exception is in the hart. `size` counts for loads and stores.
+bool pass_triggers(Hart& hart, uint64_t address, uint64_t size, Access access);
+bool pass_atomic_triggers(Hart& hart, uint64_t address, uint64_t size, Access access);
+
+uint64_t read_tselect(Hart& hart, unsigned csr);
+void write_tselect(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
+uint64_t read_tdata1(Hart& hart, unsigned csr);
+void write_tdata1(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
+uint64_t read_tdata2(Hart& hart, unsigned csr);
+void write_tdata2(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
+uint64_t read_tinfo(Hart& hart, unsigned csr);
+
+}  // namespace hv
