@@ -82,6 +82,11 @@ TEST_CASE("errors name the property and what would be right") {
   CHECK_THAT(error_of("sifive-u54"), Contains("'sifive-u54'") && Contains("rv64 or max"));
   CHECK_THAT(error_of("rv64,f=off"), Contains("d needs f"));
   CHECK_THAT(error_of("rv64,zicsr=off"), Contains("f needs zicsr"));
+  CHECK_THAT(error_of("rv64,a=off,zacas=on"), Contains("zacas needs a"));
+  CHECK_THAT(error_of("rv64,a=off,zabha=on"), Contains("zabha needs a"));
+  CHECK_THAT(error_of("rv64,zihpm=off,sscofpmf=on"), Contains("sscofpmf needs zihpm"));
+  CHECK_THAT(error_of("rv64,pmp=off,smepmp=on"), Contains("smepmp=on needs pmp=on"));
+  CHECK_THAT(error_of("rv64,mmu=off,svnapot=on"), Contains("svnapot=on needs paging"));
   CHECK_THAT(error_of("rv64,zba=maybe"), Contains("zba=maybe"));
   CHECK_THAT(error_of("rv64,zzz=on"), Contains("zzz"));
   CHECK_THAT(error_of("rv64,v=on"), Contains("v=on") && Contains("not implemented"));
@@ -94,6 +99,17 @@ TEST_CASE("identity registers take numbers") {
   CHECK(config->vendor_id == 0x489);
   CHECK(config->arch_id == 7);
   CHECK(config->imp_id == 1);
+}
+
+// QEMU 10.0's order for -cpu max.
+TEST_CASE("the privileged extensions have QEMU's places in the ISA string") {
+  const auto config = CpuConfig::parse(
+      "rv64,zabha=on,zacas=on,smepmp=on,smstateen=on,sscofpmf=on,svade=on,svnapot=on");
+  REQUIRE(config);
+  CHECK_THAT(config->isa_string(), Contains("_zaamo_zabha_zacas_zalrsc_"));
+  CHECK_THAT(config->isa_string(),
+             Contains("_smepmp_smstateen_ssccptr_sscofpmf_sscounterenw_ssstateen_sstc_sstvala_"
+                      "sstvecd_ssu64xl_svade_svadu_svinval_svnapot_svpbmt_svvptc"));
 }
 
 TEST_CASE("cpu_help lists every extension") {
