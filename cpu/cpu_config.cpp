@@ -22,8 +22,8 @@ constexpr ExtensionRow kExtensions[] = {
 
 // Extensions of QEMU's rv64 that no hart here has: "off" is the truth, "on" is refused.
 constexpr std::string_view kAbsent[] = {
-    "h",    "v",    "zicbop", "zicond", "zawrs", "zfa",  "zfinx", "zdinx", "zcb",
-    "zcmp", "zcmt", "zbc",    "zbkb",   "zbkc",  "zbkx", "zkr",   "smaia", "ssaia",
+    "h",   "v",    "zicbop", "zawrs", "zfa",   "zfinx", "zdinx",
+    "zcb", "zcmp", "zcmt",   "zkr",   "smaia", "ssaia",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).

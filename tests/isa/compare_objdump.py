@@ -13,8 +13,11 @@ import subprocess
 import sys
 import tempfile
 
-ARCH = "rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbs_zicbom_zicboz_svinval"
+ARCH = ("rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zicbom_zicboz"
+        "_svinval")
 ILLEGAL = re.compile(r"\.[24]byte\t")
+# Extensions that binutils 2.40 does not have.
+UNKNOWN = re.compile(r"(czero\.(eqz|nez)|amocas\.\w+(\.\w+)?|amo\w+\.[bh](\.\w+)?)\t")
 CSR_OPERAND = re.compile(r"^(csrr\w+\t\w+),([^,]+),")
 
 
@@ -77,8 +80,8 @@ def normalise(text, csr_numbers):
 def reason_to_ignore(word, ours, theirs):
     """What this objdump does not know or shows although it is reserved."""
     if ILLEGAL.match(theirs):
-        if re.match(r"amocas\.|amo\w+\.[bh]\b", ours):
-            return "extension that binutils 2.40 lacks"
+        if UNKNOWN.match(ours):
+            return "extension that objdump does not know"
         if re.match(r"fence(\.tso|\.i|\t)", ours):
             return "fence with ignored fields set"
         if re.match(r"fcvt\.(d\.(wu?|s|h)|s\.h)\t", ours):

@@ -17,9 +17,10 @@ import tempfile
 from float_programs import float_program
 from programs import integer_program, mixed_program
 
-MARCH = "rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbs"
+SWITCHES = "zba zbb zbc zbkb zbkc zbkx zbs".split()
+MARCH = "_".join(["rv64imafdc_zicsr_zifencei_zihintpause_zfh", *SWITCHES])
 # Zfh under its name before ratification.
-CPU = "rv64,zba=true,zbb=true,zbs=true,Zfh=true"
+CPU = ",".join(["rv64", "Zfh=true", *(f"{name}=true" for name in SWITCHES)])
 SKIP = 77
 
 

@@ -16,9 +16,10 @@ EDGES = [0, 1, 2, 3, 7, 31, 32, 63, 64, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF
 R_OPS = """add sub sll slt sltu xor srl sra or and addw subw sllw srlw sraw
 mul mulh mulhsu mulhu div divu rem remu mulw divw divuw remw remuw
 add.uw sh1add sh2add sh3add sh1add.uw sh2add.uw sh3add.uw andn orn xnor min minu max maxu
-rol ror rolw rorw bclr bext binv bset""".split()
+rol ror rolw rorw bclr bext binv bset
+clmul clmulh clmulr pack packh packw xperm4 xperm8""".split()
 # ctzw is apart: QEMU before 8.0 looks above bit 31 when the low word is 0.
-R1_OPS = "clz ctz cpop clzw cpopw sext.b sext.h zext.h orc.b rev8".split()
+R1_OPS = "clz ctz cpop clzw cpopw sext.b sext.h zext.h orc.b rev8 brev8".split()
 I_OPS = "addi slti sltiu xori ori andi addiw".split()
 SHIFT_OPS = "slli srli srai rori bclri bexti binvi bseti slli.uw".split()
 SHIFTW_OPS = "slliw srliw sraiw roriw".split()

@@ -1,0 +1,94 @@
+// Instructions of extensions that the oracles of tests/isa may not have: the expected values are
+// the specification's own definitions, written as plain loops or taken from its tables.
+#include <catch2/catch.hpp>
+
+#include <optional>
+
+#include "tests/unit/cpu/encode.h"
+#include "tests/unit/cpu/test_machine.h"
+
+using namespace hv;
+using namespace hv::test::rv;
+using hv::test::TestMachine;
+
+namespace {
+
+constexpr uint64_t kValues[] = {0,
+                                1,
+                                2,
+                                0x80,
+                                0xff,
+                                0x8000,
+                                0xffff,
+                                0x7fffffff,
+                                0x80000000,
+                                0xffffffff,
+                                0x0123456789abcdef,
+                                0x7fffffffffffffff,
+                                0x8000000000000000,
+                                ~0ull};
+
+// The value of a0 after `word`, which may read a1 and a2; nullopt: it trapped.
+std::optional<uint64_t> result(TestMachine& machine, uint32_t word, uint64_t a1_value,
+                               uint64_t a2_value = 0) {
+  machine.hart.x[a0] = 0x5a5a5a5a5a5a5a5a;
+  machine.hart.x[a1] = a1_value;
+  machine.hart.x[a2] = a2_value;
+  machine.put(TestMachine::kRam, {word, TestMachine::kWfi});
+  machine.engine->fence_i();
+  machine.run(TestMachine::kRam);
+  if (machine.trapped()) return std::nullopt;
+  return machine.hart.x[a0];
+}
+
+}  // namespace
+
+TEST_CASE("czero.eqz and czero.nez zero on their condition") {
+  TestMachine machine("max");
+  const uint32_t eqz = r_type(7, a2, a1, 5, a0, 0x33), nez = r_type(7, a2, a1, 7, a0, 0x33);
+  for (const uint64_t value : kValues) {
+    for (const uint64_t condition : kValues) {
+      CHECK(result(machine, eqz, value, condition) == (condition == 0 ? 0 : value));
+      CHECK(result(machine, nez, value, condition) == (condition != 0 ? 0 : value));
+    }
+  }
+  TestMachine without("max,zicond=off");
+  CHECK_FALSE(result(without, eqz, 1, 1));
+}
+
+TEST_CASE("clmul, clmulh and clmulr are the loops of the specification") {
+  TestMachine machine("max");
+  for (const uint64_t a : kValues) {
+    for (const uint64_t b : kValues) {
+      uint64_t low = 0, high = 0, reversed = 0;
+      for (unsigned i = 0; i < 64; ++i) {
+        if (!(b >> i & 1)) continue;
+        low ^= a << i;
+        if (i > 0) high ^= a >> (64 - i);
+        reversed ^= a >> (63 - i);
+      }
+      CHECK(result(machine, r_type(5, a2, a1, 1, a0, 0x33), a, b) == low);
+      CHECK(result(machine, r_type(5, a2, a1, 3, a0, 0x33), a, b) == high);
+      CHECK(result(machine, r_type(5, a2, a1, 2, a0, 0x33), a, b) == reversed);
+    }
+  }
+}
+
+TEST_CASE("instructions of two extensions need one of them") {
+  const uint32_t andn = r_type(0x20, a2, a1, 7, a0, 0x33), clmul = r_type(5, a2, a1, 1, a0, 0x33);
+  const uint32_t clmulr = r_type(5, a2, a1, 2, a0, 0x33);
+  const uint32_t zext_h = r_type(4, zero, a1, 4, a0, 0x3b), clz = i_type(0x600, a1, 1, a0, 0x13);
+  TestMachine zbb("rv64,zbb=on,zbkb=off,zbc=off"), zbkb("rv64,zbb=off,zbkb=on,zbc=off,zbkc=on"),
+      none("rv64,zbb=off,zbc=off");
+  CHECK(result(zbb, andn, 7, 2) == 5u);
+  CHECK(result(zbkb, andn, 7, 2) == 5u);
+  CHECK_FALSE(result(none, andn, 7, 2));
+  CHECK(result(zbb, zext_h, 0x12345) == 0x2345u);
+  CHECK(result(zbkb, zext_h, 0x12345) == 0x2345u);
+  CHECK(result(zbkb, zext_h, 0x18345) == 0x8345u);
+  CHECK_FALSE(result(none, zext_h, 0x12345));
+  CHECK_FALSE(result(zbkb, clz, 1));
+  CHECK(result(zbkb, clmul, 3, 3) == 5u);
+  CHECK_FALSE(result(zbkb, clmulr, 3, 3));
+  CHECK_FALSE(result(zbb, clmul, 3, 3));
+}
