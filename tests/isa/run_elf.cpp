@@ -68,12 +68,14 @@ int serve_call(TestMachine& machine, bool& done) {
   }
   if (hart.x[kA7] == kWriteCall) {
     const uint8_t* from = machine.memory->host(hart.x[kA1], hart.x[kA2]);
-    for (uint64_t left = from ? hart.x[kA2] : 0; left != 0;) {
+    uint64_t left = from ? hart.x[kA2] : 0;
+    while (left != 0) {
       const ssize_t written = write(static_cast<int>(hart.x[kA0]), from, left);
       if (written <= 0) break;
       from += written;
       left -= static_cast<uint64_t>(written);
     }
+    hart.x[kA0] = hart.x[kA2] - left;
   }
   return 0;
 }
