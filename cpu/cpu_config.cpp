@@ -22,8 +22,7 @@ constexpr ExtensionRow kExtensions[] = {
 
 // Extensions of QEMU's rv64 that no hart here has: "off" is the truth, "on" is refused.
 constexpr std::string_view kAbsent[] = {
-    "h",   "v",    "zicbop", "zawrs", "zfa",   "zfinx", "zdinx",
-    "zcb", "zcmp", "zcmt",   "zkr",   "smaia", "ssaia",
+    "h", "v", "zicbop", "zawrs", "zfinx", "zdinx", "zcb", "zcmp", "zcmt", "zkr", "smaia", "ssaia",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).
@@ -36,6 +35,7 @@ constexpr Dependency kDependencies[] = {
     {Ext::kZfh, Ext::kZfhmin},   {Ext::kZfh, Ext::kZfhmin},
     {Ext::kZacas, Ext::kA},      {Ext::kZabha, Ext::kA},
     {Ext::kZihpm, Ext::kZicsr},  {Ext::kSscofpmf, Ext::kZihpm},
+    {Ext::kZfa, Ext::kF},
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).

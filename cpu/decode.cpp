@@ -29,6 +29,7 @@ bool unpack_wide(Format format, uint32_t w, DecodedOp& f) {
     case Format::kR1:
     case Format::kFCmp:
     case Format::kFToInt:
+    case Format::kFToIntRtz:
       return true;
     case Format::kImm:
     case Format::kLoad:
@@ -74,6 +75,7 @@ bool unpack_wide(Format format, uint32_t w, DecodedOp& f) {
       return true;
     case Format::kFR:
     case Format::kFFromInt:
+    case Format::kFLi:
       f.rd = rd;
       return true;
     case Format::kFRm:

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "cpu/csr.h"
 #include "cpu/isa/bits.h"
+#include "cpu/isa/fli.h"
 #include "cpu/isa/lookup.h"
 
 namespace hv {
@@ -57,6 +59,12 @@ std::string rounding_suffix(const isa::Row& row, uint32_t w) {
                      row.op == Op::fcvt_s_h || row.op == Op::fcvt_d_h;
   if (rm == (exact ? kRmNearest : kRmDynamic)) return {};
   return fmt::format(",{}", rounding_name(rm));
+}
+
+std::string fli_constant(unsigned index) {
+  if (index == isa::kFliSmallestNormal) return "min";
+  const double value = isa::kFliValues[index];
+  return std::isfinite(value) ? fmt::format("{:a}", value) : fmt::format("{}", value);
 }
 
 std::string fence_set(uint32_t set) {
@@ -137,6 +145,10 @@ std::string wide_operands(const isa::Row& row, uint32_t w, uint64_t pc) {
       return fmt::format("{},{}", x(rd), f(rs1));
     case Format::kFToIntRm:
       return fmt::format("{},{}{}", x(rd), f(rs1), rounding_suffix(row, w));
+    case Format::kFToIntRtz:
+      return fmt::format("{},{},rtz", x(rd), f(rs1));
+    case Format::kFLi:
+      return fmt::format("{},{}", f(rd), fli_constant(rs1));
     case Format::kFFromInt:
       return fmt::format("{},{}", f(rd), x(rs1));
     case Format::kFFromIntRm:

@@ -168,6 +168,16 @@ Outcome sum(const Kind& k, Term a, Term b, unsigned rm) {
   return round_pack(k, a.sign, a.exponent, total, rm);
 }
 
+// The magnitude as an integer, and whether that lost anything. The value is finite, below 2^66.
+std::pair<Wide, bool> to_magnitude(const Parts& x, unsigned rm) {
+  if (x.exponent >= 0) return {Wide{x.significand} << x.exponent, false};
+  // Two bits below the unit, the last one jammed.
+  const Wide scaled = shift_jam(Wide{x.significand} << 2, -x.exponent);
+  const Wide rest = scaled & 3;
+  const Wide magnitude = scaled >> 2;
+  return {magnitude + rounds_away(rm, x.sign, magnitude & 1, rest, 2), rest != 0};
+}
+
 Wide square_root(Wide value) {
   Wide root = 0;
   for (int bit = 63; bit >= 0; --bit) {
@@ -275,21 +285,29 @@ Outcome to_integer(const Kind& k, uint64_t a, unsigned rm, bool is_signed, unsig
   // Anything from 2^65 on is out of range.
   if (x.kind != Class::kFinite || x.exponent + static_cast<int>(k.precision) > 65) return saturated;
 
-  Wide magnitude = x.significand;
-  bool inexact = false;
-  if (x.exponent >= 0) {
-    magnitude <<= x.exponent;
-  } else {
-    // Two bits below the unit, the last one jammed.
-    const Wide scaled = shift_jam(Wide{x.significand} << 2, -x.exponent);
-    const Wide rest = scaled & 3;
-    magnitude = scaled >> 2;
-    inexact = rest != 0;
-    magnitude += rounds_away(rm, x.sign, magnitude & 1, rest, 2);
-  }
+  const auto [magnitude, inexact] = to_magnitude(x, rm);
   if (magnitude > (x.sign ? negative_limit : positive_limit)) return saturated;
   const auto value = static_cast<uint64_t>(magnitude);
   return {extend(x.sign ? 0 - value : value), static_cast<uint8_t>(inexact ? kInexact : 0)};
+}
+
+Outcome round_to_integral(const Kind& k, uint64_t a, unsigned rm) {
+  const Parts x = unpack(k, a);
+  if (x.is_nan()) return nan_result(k, x.kind == Class::kSignallingNan);
+  if (x.kind != Class::kFinite || x.exponent >= 0) return {a, 0};
+  const auto [magnitude, inexact] = to_magnitude(x, rm);
+  const uint64_t bits =
+      magnitude == 0 ? zero(k, x.sign) : round_pack(k, x.sign, 0, magnitude, rm).bits;
+  return {bits, static_cast<uint8_t>(inexact ? kInexact : 0)};
+}
+
+Outcome to_integer_modulo(const Kind& k, uint64_t a) {
+  const Parts x = unpack(k, a);
+  uint64_t magnitude = 0;
+  if (x.kind == Class::kFinite && x.exponent > -static_cast<int>(k.precision) && x.exponent < 32)
+    magnitude = x.exponent >= 0 ? x.significand << x.exponent : x.significand >> -x.exponent;
+  const auto value = static_cast<int32_t>(x.sign ? 0 - magnitude : magnitude);
+  return {static_cast<uint64_t>(int64_t{value}), to_integer(k, a, kTowardZero, true, 32).flags};
 }
 
 }  // namespace hv::fp::soft

@@ -59,5 +59,11 @@ Outcome from_integer(const Kind& kind, bool negative, uint64_t magnitude, unsign
 // Saturates with kInvalid; 32-bit results are sign-extended to 64 bits, unsigned ones too.
 Outcome to_integer(const Kind& kind, uint64_t a, unsigned rm, bool is_signed, unsigned width);
 
+// To an integral value of the same format.
+Outcome round_to_integral(const Kind& kind, uint64_t a, unsigned rm);
+// Towards zero, then modulo 2^32, sign-extended; 0 for infinities and NaNs. Flags are those of the
+// saturating conversion.
+Outcome to_integer_modulo(const Kind& kind, uint64_t a);
+
 }  // namespace soft
 }  // namespace hv::fp

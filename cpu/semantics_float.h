@@ -1,5 +1,5 @@
-// F, D and Zfh (unprivileged specification, chapters 20 to 22): the arithmetic is in cpu/fpu.h and
-// cpu/fpu_half.h, here are operands, the checks that make an instruction illegal, and mstatus.FS.
+// F, D, Zfh and Zfa (unprivileged specification, chapters 20 to 23): the arithmetic is in
+// cpu/fpu*.h, here are operands, the checks that make an instruction illegal, and mstatus.FS.
 //
 // Half- and single-precision values are passed as they stand in a register, NaN box included:
 // unboxing is the arithmetic's.
@@ -9,6 +9,7 @@
 
 #include "cpu/fpu.h"
 #include "cpu/fpu_half.h"
+#include "cpu/fpu_zfa.h"
 #include "cpu/semantics_memory.h"
 
 namespace hv::semantics {
@@ -73,12 +74,20 @@ inline void fp_dirty(Hart& h) {
   HV_FP(fcvt_##p##_w, HV_ROUNDED, HV_F, fp::fcvt_##p##_w(h, i, rm))   \
   HV_FP(fcvt_##p##_wu, HV_ROUNDED, HV_F, fp::fcvt_##p##_wu(h, i, rm)) \
   HV_FP(fcvt_##p##_l, HV_ROUNDED, HV_F, fp::fcvt_##p##_l(h, i, rm))   \
-  HV_FP(fcvt_##p##_lu, HV_ROUNDED, HV_F, fp::fcvt_##p##_lu(h, i, rm))
+  HV_FP(fcvt_##p##_lu, HV_ROUNDED, HV_F, fp::fcvt_##p##_lu(h, i, rm)) \
+  HV_FP(fli_##p, HV_EXACT, HV_F, fp::fli_##p(h, op.rs1 & 31))         \
+  HV_FP(fminm_##p, HV_EXACT, HV_F, fp::fminm_##p(h, a, b))            \
+  HV_FP(fmaxm_##p, HV_EXACT, HV_F, fp::fmaxm_##p(h, a, b))            \
+  HV_FP(fround_##p, HV_ROUNDED, HV_F, fp::fround_##p(h, a, rm))       \
+  HV_FP(froundnx_##p, HV_ROUNDED, HV_F, fp::froundnx_##p(h, a, rm))   \
+  HV_FP(fleq_##p, HV_EXACT, HV_X, fp::fleq_##p(h, a, b))              \
+  HV_FP(fltq_##p, HV_EXACT, HV_X, fp::fltq_##p(h, a, b))
 HV_PRECISION(h)
 HV_PRECISION(s)
 HV_PRECISION(d)
 HV_FP(fcvt_s_d, HV_ROUNDED, HV_F, fp::fcvt_s_d(h, a, rm))
 HV_FP(fcvt_d_s, HV_ROUNDED, HV_F, fp::fcvt_d_s(h, a, rm))
+HV_FP(fcvtmod_w_d, HV_EXACT, HV_X, fp::fcvtmod_w_d(h, a))
 HV_FP(fcvt_h_s, HV_ROUNDED, HV_F, fp::fcvt_h_s(h, a, rm))
 HV_FP(fcvt_h_d, HV_ROUNDED, HV_F, fp::fcvt_h_d(h, a, rm))
 HV_FP(fcvt_s_h, HV_ROUNDED, HV_F, fp::fcvt_s_h(h, a, rm))

@@ -41,8 +41,10 @@ enum class Format : uint8_t {
   kFCmp,        // integer rd, rs1, rs2
   kFToInt,      // integer rd, rs1
   kFToIntRm,    // integer rd, rs1, rm
+  kFToIntRtz,   // integer rd, rs1, rm always rtz
   kFFromInt,    // rd, integer rs1
   kFFromIntRm,  // rd, integer rs1, rm
+  kFLi,         // rd, 5-bit number of a constant
   // 16 bits
   kCAddi4spn,
   kCLw,
@@ -88,7 +90,9 @@ constexpr uint32_t operand_bits(Format format) {
       return rd | rs1 | rs2;
     case Format::kR1:
     case Format::kFToInt:
+    case Format::kFToIntRtz:
     case Format::kFFromInt:
+    case Format::kFLi:
       return rd | rs1;
     case Format::kImm:
     case Format::kLoad:

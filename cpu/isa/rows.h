@@ -70,6 +70,8 @@ struct ExtNames {
   static constexpr Ext kI = kAlways;
   static constexpr Needs kZabhaAndZacas = Needs::both(kZabha, kZacas);
   static constexpr Needs kZfhminAndD = Needs::both(kZfhmin, kD);
+  static constexpr Needs kZfaAndD = Needs::both(kZfa, kD);
+  static constexpr Needs kZfaAndZfh = Needs::both(kZfa, kZfh);
   static constexpr Needs kZbbOrZbkb = Needs::either(kZbb, kZbkb);
   static constexpr Needs kZbcOrZbkc = Needs::either(kZbc, kZbkc);
 };

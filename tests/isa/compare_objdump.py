@@ -16,8 +16,9 @@ import tempfile
 ARCH = ("rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zicbom_zicboz"
         "_svinval")
 ILLEGAL = re.compile(r"\.[24]byte\t")
-# Extensions that binutils 2.40 does not have.
-UNKNOWN = re.compile(r"(czero\.(eqz|nez)|amocas\.\w+(\.\w+)?|amo\w+\.[bh](\.\w+)?)\t")
+# Extensions that binutils 2.40 does not have: Zicond, Zacas, Zabha, Zfa.
+UNKNOWN = re.compile(r"(czero\.(eqz|nez)|amocas\.\w+(\.\w+)?|amo\w+\.[bh](\.\w+)?"
+                     r"|(fli|f(min|max)m|fround(nx)?|fl[et]q)\.[hsd]|fcvtmod\.w\.d)\t")
 CSR_OPERAND = re.compile(r"^(csrr\w+\t\w+),([^,]+),")
 
 

@@ -1,7 +1,8 @@
 // Compares cpu/fpu.h with the results that fp_oracle.c wrote.
 //
-// fp_compare RESULTS           compares all
-// fp_compare RESULTS --record  prints a sample as rows for tests/unit/cpu/fp_expected.inc
+// fp_compare RESULTS [--zfa] [--record]
+//   --zfa     the results are those of Zfa's operations
+//   --record  prints a sample as rows for tests/unit/cpu/fp_expected.inc
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -11,6 +12,7 @@
 
 #include "cpu/fpu.h"
 #include "cpu/fpu_half.h"
+#include "cpu/fpu_zfa.h"
 #include "tests/isa/fp_cases.h"
 
 using namespace hv;
@@ -37,17 +39,18 @@ class Comparer {
       hart_.fflags = 0;
       const uint64_t value = fn(hart_, c.operands);
       fp::collect_flags(hart_);
-      ++compared;
-      if (record_ && compared % kRecordEvery == 0) {
-        fmt::print("FP_EXPECTED({}, {}, {}, 0x{:x}, 0x{:x}, 0x{:x}, 0x{:x}, 0x{:x})\n", name, frm,
-                   rm, c.operands[0], c.operands[1], c.operands[2], expected.value, expected.flags);
-      }
-      if (value == expected.value && hart_.fflags == expected.flags) continue;
-      if (++different <= kShown)
-        fmt::print(
-            "{} frm={} rm={} {:#x} {:#x} {:#x}: ours {:#x} flags {:#x}, oracle {:#x} {:#x}\n", name,
-            frm, rm, c.operands[0], c.operands[1], c.operands[2], value, hart_.fflags,
-            expected.value, expected.flags);
+      check(name, frm, rm, c, value, expected);
+    }
+  }
+
+  // The constants.
+  template <class Fn>
+  void run_numbers(const char* name, Fn&& fn) {
+    for (uint64_t number = 0; number < 32; ++number) {
+      FpResult expected{};
+      results_.read(reinterpret_cast<char*>(&expected), sizeof(expected));
+      hart_.fflags = 0;
+      check(name, 0, 0, {{number}}, fn(hart_, number), expected);
     }
   }
 
@@ -70,6 +73,20 @@ class Comparer {
  private:
   static constexpr unsigned kRecordEvery = 3571, kShown = 40;
 
+  void check(const char* name, unsigned frm, unsigned rm, const FpCase& c, uint64_t value,
+             const FpResult& expected) {
+    ++compared;
+    if (record_ && compared % kRecordEvery == 0) {
+      fmt::print("FP_EXPECTED({}, {}, {}, 0x{:x}, 0x{:x}, 0x{:x}, 0x{:x}, 0x{:x})\n", name, frm, rm,
+                 c.operands[0], c.operands[1], c.operands[2], expected.value, expected.flags);
+    }
+    if (value == expected.value && hart_.fflags == expected.flags) return;
+    if (++different <= kShown)
+      fmt::print("{} frm={} rm={} {:#x} {:#x} {:#x}: ours {:#x} flags {:#x}, oracle {:#x} {:#x}\n",
+                 name, frm, rm, c.operands[0], c.operands[1], c.operands[2], value, hart_.fflags,
+                 expected.value, expected.flags);
+  }
+
   std::ifstream results_;
   bool record_;
   Hart hart_;
@@ -84,6 +101,7 @@ class Comparer {
 #define PLAIN(source, function, ...)            \
   comparer.run(#function, source, random, 0, 0, \
                [](Hart& hart, const uint64_t* o) { return fp::function(hart, __VA_ARGS__); });
+#define DO_F_I(f) comparer.run_numbers(#f, fp::f);
 #define DO_HHH_RM(f) ROUNDED(FP_HALF, f, o[0], o[1])
 #define DO_HHHH_RM(f) ROUNDED(FP_HALF, f, o[0], o[1], o[2])
 #define DO_HH_RM(f) ROUNDED(FP_HALF, f, o[0])
@@ -117,18 +135,34 @@ class Comparer {
 #define DO_DS(f) PLAIN(FP_SINGLE, f, o[0], 0)
 
 int main(int argc, char** argv) {
-  const bool record = argc == 3 && std::strcmp(argv[2], "--record") == 0;
-  if (argc < 2 || argc > 3 || (argc == 3 && !record)) {
-    std::cerr << "usage: fp_compare RESULTS [--record]\n";
+  bool record = false, zfa = false, wrong = argc < 2;
+  for (int i = 2; i < argc; ++i) {
+    const bool is_record = std::strcmp(argv[i], "--record") == 0;
+    const bool is_zfa = std::strcmp(argv[i], "--zfa") == 0;
+    record |= is_record;
+    zfa |= is_zfa;
+    wrong |= !is_record && !is_zfa;
+  }
+  if (wrong) {
+    std::cerr << "usage: fp_compare RESULTS [--zfa] [--record]\n";
     return 2;
   }
   Comparer comparer(argv[1], record);
+#define FP_OP(function, mnemonic, shape)       \
+  {                                            \
+    [[maybe_unused]] FpRandom random{FP_SEED}; \
+    DO_##shape(function)                       \
+  }
+  if (zfa) {
+#include "tests/isa/fp_zfa_ops.inc"
+  } else {
 #define FP_OP(function, mnemonic, shape) \
   {                                      \
     FpRandom random{FP_SEED};            \
     DO_##shape(function)                 \
   }
 #include "tests/isa/fp_ops.inc"
+  }
   if (!comparer.good() || !comparer.at_end()) {
     std::cerr << "the results are not those of these cases\n";
     return 1;

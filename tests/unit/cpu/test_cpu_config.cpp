@@ -12,14 +12,14 @@ std::string error_of(std::string_view text) {
 }
 }  // namespace
 
-// QEMU 10.0's device tree for -cpu rv64 without what this emulator lacks (h, zicbop, zawrs, zfa
-// and, informational, sh*), with svinval and svpbmt on.
+// QEMU 10.0's device tree for -cpu rv64 without what this emulator lacks (h, zicbop, zawrs and,
+// informational, sh*), with svinval and svpbmt on.
 TEST_CASE("isa_string of rv64 is QEMU's") {
   const auto config = CpuConfig::parse("rv64");
   REQUIRE(config);
   CHECK(config->isa_string() ==
         "rv64imafdc_zic64b_zicbom_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_zicntr_zicsr_zifencei_"
-        "zihintntl_zihintpause_zihpm_zmmul_za64rs_zaamo_zalrsc_zca_zcd_zba_zbb_zbc_zbs_ssccptr_"
+        "zihintntl_zihintpause_zihpm_zmmul_za64rs_zaamo_zalrsc_zfa_zca_zcd_zba_zbb_zbc_zbs_ssccptr_"
         "sscounterenw_sstc_sstvala_sstvecd_ssu64xl_svadu_svinval_svpbmt_svvptc");
   CHECK(config->isa_extensions().front() == "i");
   CHECK(config->isa_extensions().at(6) == "zic64b");
@@ -34,16 +34,16 @@ TEST_CASE("zfh brings zfhmin along and is refused without it") {
     REQUIRE(config);
     return config->isa_string();
   };
-  CHECK_THAT(with("rv64,zfh=on"), Contains("_zfh_zfhmin_zca_"));
-  CHECK_THAT(with("rv64,zfhmin=on"), Contains("_zfhmin_zca_") && !Contains("zfh_"));
+  CHECK_THAT(with("rv64,zfh=on"), Contains("_zfa_zfh_zfhmin_zca_"));
+  CHECK_THAT(with("rv64,zfhmin=on"), Contains("_zfa_zfhmin_zca_") && !Contains("zfh_"));
   CHECK_THAT(error_of("rv64,zfh=on,zfhmin=off"), Contains("zfh needs zfhmin"));
-  CHECK_THAT(error_of("rv64,f=off,d=off,zfhmin=on"), Contains("zfhmin needs f"));
-  CHECK_THAT(error_of("rv64,f=off,d=off,zfh=on"), Contains("zfhmin needs f"));
+  CHECK_THAT(error_of("rv64,f=off,d=off,zfa=off,zfhmin=on"), Contains("zfhmin needs f"));
+  CHECK_THAT(error_of("rv64,f=off,d=off,zfa=off,zfh=on"), Contains("zfhmin needs f"));
 }
 
 TEST_CASE("extensions switch off and take their implied names along") {
   const auto config =
-      CpuConfig::parse("rv64,a=off,d=off,f=off,m=off,zba=off,zicbom=off,zicboz=off");
+      CpuConfig::parse("rv64,a=off,d=off,f=off,m=off,zba=off,zfa=off,zicbom=off,zicboz=off");
   REQUIRE(config);
   CHECK(config->isa_string() ==
         "rv64ic_ziccif_zicclsm_zicntr_zicsr_zifencei_zihintntl_zihintpause_zihpm_zca_zbb_zbc_zbs_"
@@ -80,6 +80,7 @@ TEST_CASE("without paging the paging extensions go, or are refused when asked fo
 TEST_CASE("errors name the property and what would be right") {
   CHECK_THAT(error_of("sifive-u54"), Contains("'sifive-u54'") && Contains("rv64 or max"));
   CHECK_THAT(error_of("rv64,f=off"), Contains("d needs f"));
+  CHECK_THAT(error_of("rv64,d=off,f=off"), Contains("zfa needs f"));
   CHECK_THAT(error_of("rv64,zicsr=off"), Contains("f needs zicsr"));
   CHECK_THAT(error_of("rv64,a=off,zacas=on"), Contains("zacas needs a"));
   CHECK_THAT(error_of("rv64,a=off,zabha=on"), Contains("zabha needs a"));

@@ -70,6 +70,14 @@ const Case kWide[] = {
     {0x00c59527, "fsh\tfa2,10(a1)", Op::fsh, -1, 11, 12, 10},
     {0x04c5f553, "fadd.h\tfa0,fa1,fa2", Op::fadd_h, 10, 11, 12, 7},
     {0x40258553, "fcvt.s.h\tfa0,fa1", Op::fcvt_s_h, 10, 11, -1, 0},
+    // As binutils 2.41 writes them.
+    {0xf0148553, "fli.s\tfa0,0x1.4p-2", Op::fli_s, 10, 9, -1, kNoImm},
+    {0xf2108553, "fli.d\tfa0,min", Op::fli_d, 10, 1, -1, kNoImm},
+    {0xf41f0553, "fli.h\tfa0,inf", Op::fli_h, 10, 30, -1, kNoImm},
+    {0x4045f553, "fround.s\tfa0,fa1", Op::fround_s, 10, 11, -1, 7},
+    {0x42559553, "froundnx.d\tfa0,fa1,rtz", Op::froundnx_d, 10, 11, -1, 1},
+    {0xa4c5c553, "fleq.h\ta0,fa1,fa2", Op::fleq_h, 10, 11, 12, kNoImm},
+    {0xc2859553, "fcvtmod.w.d\ta0,fa1,rtz", Op::fcvtmod_w_d, 10, 11, -1, kNoImm},
 };
 
 const Case kCompressed[] = {
@@ -192,5 +200,9 @@ TEST_CASE("an extension that is off takes its instructions with it") {
   CHECK(is_illegal(0x28c5852f, without(Ext::kZacas)));
   CHECK_FALSE(is_illegal(0x00c5852f, without(Ext::kZacas)));  // amoadd.b
   CHECK_FALSE(is_illegal(0x28c5a52f, without(Ext::kZabha)));  // amocas.w
+  for (const Ext ext : {Ext::kZfa, Ext::kZfh}) CHECK(is_illegal(0xa4c5c553, without(ext)));
+  for (const Ext ext : {Ext::kZfa, Ext::kD}) CHECK(is_illegal(0x42559553, without(ext)));
+  CHECK_FALSE(is_illegal(0x4045f553, without(Ext::kD)));
+  CHECK(is_illegal(0xc285f553));  // fcvtmod.w.d with a rounding mode other than rtz
   CHECK_FALSE(is_illegal(0x2588, without(Ext::kF)));
 }

@@ -8,6 +8,7 @@
 
 #include "cpu/fpu.h"
 #include "cpu/fpu_half.h"
+#include "cpu/fpu_zfa.h"
 
 using namespace hv;
 
@@ -180,6 +181,133 @@ TEST_CASE("every half goes to single and double and back") {
       if (wide != d(bits & 0x8000 ? -value : value)) CHECK(half == wide);
     }
   }
+  CHECK(hart.fflags == fp::kInvalid);
+}
+
+// The values of the specification's table, chapter 23.
+TEST_CASE("fli loads the constants of the specification") {
+  Hart hart;
+  for (const auto& [number, value] : {std::pair{0u, -1.0},
+                                      {2u, 1.0 / 65536},
+                                      {3u, 1.0 / 32768},
+                                      {4u, 1.0 / 256},
+                                      {5u, 1.0 / 128},
+                                      {9u, 0.3125},
+                                      {11u, 0.4375},
+                                      {15u, 0.875},
+                                      {16u, 1.0},
+                                      {19u, 1.75},
+                                      {22u, 3.0},
+                                      {26u, 128.0},
+                                      {28u, 32768.0},
+                                      {29u, 65536.0},
+                                      {30u, INFINITY}}) {
+    CHECK(fp::fli_d(hart, number) == d(value));
+    CHECK(fp::fli_s(hart, number) == s(static_cast<float>(value)));
+    CHECK(fp::fli_h(hart, number) == fp::fcvt_h_d(hart, d(value), 0));
+  }
+  CHECK(fp::fli_d(hart, 1) == 0x0010000000000000);
+  CHECK(fp::fli_s(hart, 1) == (kBox | 0x00800000));
+  CHECK(fp::fli_h(hart, 1) == 0xffffffffffff0400);
+  CHECK(fp::fli_d(hart, 31) == kNanD);
+  CHECK(fp::fli_s(hart, 31) == kNanS);
+  CHECK(fp::fli_h(hart, 31) == 0xffffffffffff7e00);
+}
+
+TEST_CASE("fround and froundnx give what libm gives") {
+  const auto libm = [](double value, unsigned rm) {
+    switch (rm) {
+      case fp::kNearestEven:
+        return roundeven(value);
+      case fp::kTowardZero:
+        return std::trunc(value);
+      case fp::kDown:
+        return std::floor(value);
+      case fp::kUp:
+        return std::ceil(value);
+      default:
+        return std::round(value);
+    }
+  };
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 20000; ++i) {
+    // Exponents from below a half to beyond the last fraction.
+    const uint64_t bits = (random() & 0x800fffffffffffff) | (1020 + random() % 60) << 52;
+    const auto wide = std::bit_cast<double>(i % 3 == 0 ? bits & ~0ull << 50 : bits);
+    const auto single = static_cast<float>(wide);
+    for (unsigned rm = 0; rm <= fp::kNearestMaxMagnitude; ++rm) {
+      Hart hart;
+      hart.frm = static_cast<uint8_t>(rm);
+      CAPTURE(rm, wide);
+      if (fp::fround_d(hart, d(wide), rm) != d(libm(wide, rm))) CHECK(false);
+      if (fp::fround_s(hart, s(single), 7) != s(static_cast<float>(libm(single, rm)))) CHECK(false);
+      CHECK(hart.fflags == 0);
+      fp::froundnx_d(hart, d(wide), 7);
+      if (hart.fflags != (libm(wide, rm) == wide ? 0 : fp::kInexact)) CHECK(false);
+      const uint64_t half = fp::fcvt_h_d(hart, d(wide), 0);
+      const auto value = std::bit_cast<double>(fp::fcvt_d_h(hart, half, 0));
+      const uint64_t expected = fp::fcvt_h_d(hart, d(libm(value, rm)), 0);
+      hart.fflags = 0;
+      if (fp::froundnx_h(hart, half, rm) != expected) CHECK(false);
+      if (hart.fflags != (libm(value, rm) == value ? 0 : fp::kInexact)) CHECK(false);
+    }
+  }
+}
+
+TEST_CASE("fround keeps the sign of zero, quiets NaNs, and only a signalling NaN is invalid") {
+  Hart hart;
+  for (const double value : {0.0, -0.0, static_cast<double>(INFINITY), -1e300})
+    CHECK(fp::froundnx_d(hart, d(value), fp::kUp) == d(value));
+  CHECK(fp::fround_d(hart, d(-0.25), fp::kUp) == d(-0.0));
+  CHECK(fp::fround_d(hart, 0xfff8000000000001, 0) == kNanD);
+  CHECK(hart.fflags == 0);
+  CHECK(fp::froundnx_d(hart, 0x7ff0000000000001, 0) == kNanD);
+  CHECK(hart.fflags == fp::kInvalid);
+}
+
+TEST_CASE("fcvtmod.w.d is the truncated value modulo 2^32 with the flags of fcvt.w.d") {
+  std::mt19937_64 random(6);
+  Hart hart;
+  const fp::Session session(hart);
+  const auto modulo = [](double value) -> uint64_t {
+    if (!std::isfinite(value)) return 0;
+    const fp::HostScope scope;
+    const auto rest = static_cast<int64_t>(std::fmod(std::trunc(value), 0x1p32));
+    return static_cast<uint64_t>(int64_t{static_cast<int32_t>(rest)});
+  };
+  for (int i = 0; i < 20000; ++i) {
+    uint64_t bits = (random() & 0x800fffffffffffff) | (1020 + random() % 70) << 52;
+    if (i % 8 == 0) bits = random();
+    hart.fflags = 0;
+    const uint64_t value = fp::fcvtmod_w_d(hart, bits);
+    const uint8_t flags = hart.fflags;
+    hart.fflags = 0;
+    fp::fcvt_w_d(hart, bits, fp::kTowardZero);
+    fp::collect_flags(hart);
+    CAPTURE(bits);
+    if (value != modulo(std::bit_cast<double>(bits)) || flags != hart.fflags) CHECK(false);
+  }
+  CHECK(fp::fcvtmod_w_d(hart, d(INFINITY)) == 0);
+  CHECK(fp::fcvtmod_w_d(hart, kNanD) == 0);
+  CHECK(fp::fcvtmod_w_d(hart, d(2147483648.0)) == 0xffffffff80000000);
+}
+
+TEST_CASE("fminm, fmaxm give NaN for a NaN; fleq, fltq are quiet") {
+  constexpr uint64_t kSignallingS = kBox | 0x7f800001;
+  Hart hart;
+  CHECK(fp::fminm_d(hart, d(0.0), d(-0.0)) == d(-0.0));
+  CHECK(fp::fmaxm_d(hart, d(-0.0), d(0.0)) == d(0.0));
+  CHECK(fp::fminm_s(hart, s(1), kNanS | 0x80000001) == kNanS);
+  CHECK(fp::fmaxm_s(hart, 0x3f800000, s(1)) == kNanS);
+  CHECK(fp::fleq_s(hart, s(1), kNanS) == 0);
+  CHECK(fp::fltq_d(hart, kNanD, d(1)) == 0);
+  CHECK(fp::fleq_d(hart, d(0.0), d(-0.0)) == 1);
+  CHECK(fp::fltq_d(hart, d(-0.0), d(0.0)) == 0);
+  CHECK(hart.fflags == 0);
+  CHECK(fp::fminm_s(hart, kSignallingS, s(1)) == kNanS);
+  CHECK(hart.fflags == fp::kInvalid);
+  hart.fflags = 0;
+  CHECK(fp::fltq_s(hart, s(1), kSignallingS) == 0);
   CHECK(hart.fflags == fp::kInvalid);
 }
 
