@@ -22,7 +22,7 @@ constexpr ExtensionRow kExtensions[] = {
 
 // Extensions of QEMU's rv64 that no hart here has: "off" is the truth, "on" is refused.
 constexpr std::string_view kAbsent[] = {
-    "h", "v", "zicbop", "zawrs", "zfinx", "zdinx", "zcb", "zcmp", "zcmt", "zkr", "smaia", "ssaia",
+    "h", "v", "zfinx", "zdinx", "zcmp", "zcmt", "zkr", "smaia", "ssaia",
 };
 
 // Which extensions another one needs (unprivileged specification, the introduction of each).
@@ -35,7 +35,8 @@ constexpr Dependency kDependencies[] = {
     {Ext::kZfh, Ext::kZfhmin},   {Ext::kZfh, Ext::kZfhmin},
     {Ext::kZacas, Ext::kA},      {Ext::kZabha, Ext::kA},
     {Ext::kZihpm, Ext::kZicsr},  {Ext::kSscofpmf, Ext::kZihpm},
-    {Ext::kZfa, Ext::kF},
+    {Ext::kZfa, Ext::kF},        {Ext::kZawrs, Ext::kA},
+    {Ext::kZcb, Ext::kC},        {Ext::kZcmop, Ext::kC},
 };
 
 // These change page tables or their caching and need a paged mode (privileged specification).

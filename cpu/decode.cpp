@@ -27,6 +27,8 @@ bool unpack_wide(Format format, uint32_t w, DecodedOp& f) {
   switch (format) {
     case Format::kR:
     case Format::kR1:
+    case Format::kMopR:
+    case Format::kMopRr:
     case Format::kFCmp:
     case Format::kFToInt:
     case Format::kFToIntRtz:
@@ -91,7 +93,7 @@ bool unpack_wide(Format format, uint32_t w, DecodedOp& f) {
       f.rd = rd;
       f.imm = static_cast<int32_t>(bits(w, 27, 5, 8) | rm);
       return rm_valid;
-    default:  // kNone, fences, cbo
+    default:  // kNone, fences, cbo, prefetch
       f.imm = static_cast<int32_t>(w);
       return true;
   }
@@ -138,6 +140,20 @@ void unpack_compressed(const isa::Row& row, uint32_t w, DecodedOp& f) {
       return set(f, high_p, high_p, 0, isa::c_imm6(w));
     case Format::kCA:
       return set(f, high_p, high_p, low_p, 0);
+    case Format::kCR1:
+      return set(f, high_p, high_p, 0, 0);
+    case Format::kCZextB:
+      return set(f, high_p, high_p, 0, 0xff);
+    case Format::kCNot:
+      return set(f, high_p, high_p, 0, -1);
+    case Format::kCLbu:
+      return set(f, low_p, high_p, 0, isa::c_byte(w));
+    case Format::kCLh:
+      return set(f, low_p, high_p, 0, isa::c_half(w));
+    case Format::kCSb:
+      return set(f, kRegSink, high_p, low_p, isa::c_byte(w));
+    case Format::kCSh:
+      return set(f, kRegSink, high_p, low_p, isa::c_half(w));
     case Format::kCJ:
       return set(f, kRegSink, 0, 2, isa::c_jump(w));
     case Format::kCB:
@@ -160,7 +176,7 @@ void unpack_compressed(const isa::Row& row, uint32_t w, DecodedOp& f) {
       return set(f, dest(high), 0, low, 0);
     case Format::kCAdd:
       return set(f, dest(high), high, low, 0);
-    default:  // c.ebreak
+    default:  // c.ebreak, c.mop, hints
       return set(f, kRegSink, 0, 0, static_cast<int32_t>(w));
   }
 }

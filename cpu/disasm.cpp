@@ -36,12 +36,15 @@ string_view f(unsigned number) {
   return kFloatNames[number];
 }
 
-// "fadd_s" to "fadd.s", "and_" to "and".
-std::string mnemonic(const isa::Row& row) {
+// "fadd_s" to "fadd.s", "and_" to "and"; may-be-operations are numbered.
+std::string mnemonic(const isa::Row& row, uint32_t w) {
   std::string text(row.id);
   if (text.back() == '_') text.pop_back();
   for (char& c : text)
     if (c == '_') c = '.';
+  if (row.format == Format::kMopR) text += fmt::format(".{}", isa::mop_r(w));
+  if (row.format == Format::kMopRr) text += fmt::format(".{}", isa::mop_rr(w));
+  if (row.format == Format::kCMop) text += fmt::format(".{}", isa::c_mop(w));
   return text;
 }
 
@@ -91,8 +94,10 @@ std::string wide_operands(const isa::Row& row, uint32_t w, uint64_t pc) {
   const unsigned rd = bits(w, 7, 5), rs1 = bits(w, 15, 5), rs2 = bits(w, 20, 5);
   switch (row.format) {
     case Format::kR:
+    case Format::kMopRr:
       return fmt::format("{},{},{}", x(rd), x(rs1), x(rs2));
     case Format::kR1:
+    case Format::kMopR:
       return fmt::format("{},{}", x(rd), x(rs1));
     case Format::kImm:
       return fmt::format("{},{},{}", x(rd), x(rs1), isa::imm_i(w));
@@ -126,6 +131,8 @@ std::string wide_operands(const isa::Row& row, uint32_t w, uint64_t pc) {
       return fmt::format("{},{}", x(rs1), x(rs2));
     case Format::kCbo:
       return fmt::format("({})", x(rs1));
+    case Format::kPrefetch:
+      return memory(isa::imm_s(w), rs1);
     case Format::kFLoad:
       return fmt::format("{},{}", f(rd), memory(isa::imm_i(w), rs1));
     case Format::kFStore:
@@ -188,6 +195,16 @@ std::string compressed_operands(const isa::Row& row, uint32_t w, uint64_t pc) {
       return fmt::format("{},{}", x(high_p), isa::c_imm6(w));
     case Format::kCA:
       return fmt::format("{},{}", x(high_p), x(low_p));
+    case Format::kCR1:
+    case Format::kCZextB:
+    case Format::kCNot:
+      return std::string(x(high_p));
+    case Format::kCLbu:
+    case Format::kCSb:
+      return fmt::format("{},{}", x(low_p), memory(isa::c_byte(w), high_p));
+    case Format::kCLh:
+    case Format::kCSh:
+      return fmt::format("{},{}", x(low_p), memory(isa::c_half(w), high_p));
     case Format::kCJ:
       return target(pc, isa::c_jump(w));
     case Format::kCB:
@@ -210,7 +227,7 @@ std::string compressed_operands(const isa::Row& row, uint32_t w, uint64_t pc) {
     case Format::kCMv:
     case Format::kCAdd:
       return fmt::format("{},{}", x(high), x(low));
-    default:  // c.ebreak
+    default:  // c.ebreak, c.mop, hints
       return {};
   }
 }
@@ -222,7 +239,7 @@ std::string disassemble(uint32_t word, uint64_t pc, const ExtensionSet& extensio
   if (compressed) word &= 0xffff;
   const isa::Row* row = isa::find_row(word, extensions);
   if (row == nullptr) return fmt::format(".{}byte\t{:#x}", compressed ? 2 : 4, word);
-  std::string text = mnemonic(*row);
+  std::string text = mnemonic(*row, word);
   if (row->format == Format::kAmo || row->format == Format::kAmoPair || row->format == Format::kLr)
     text += order_suffix(word);
   const std::string operands =

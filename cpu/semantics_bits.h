@@ -1,5 +1,4 @@
-// Zba, Zbb, Zbc, Zbs, Zbkb, Zbkc, Zbkx and Zicond (unprivileged specification, chapters 29, 32 and
-// 12).
+// Zba, Zbb, Zbc, Zbs (unprivileged specification, chapter 29), Zbkb, Zbkc, Zbkx, Zicond and Zimop.
 #pragma once
 
 #include <bit>
@@ -134,6 +133,14 @@ HV_R(xperm8, permute<8>(a, b))
 
 HV_R(czero_eqz, b == 0 ? 0 : a)
 HV_R(czero_nez, b == 0 ? a : 0)
+
+// May-be-operations (Zimop): no other extension has given them a meaning.
+inline void mop_r(Hart& h, const DecodedOp& op) {
+  h.x[op.rd] = 0;
+}
+inline void mop_rr(Hart& h, const DecodedOp& op) {
+  h.x[op.rd] = 0;
+}
 
 #undef HV_R
 #undef HV_R1

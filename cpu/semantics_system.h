@@ -45,6 +45,12 @@ inline SysResult sret(Hart& h, const DecodedOp&, uint32_t word) {
 inline SysResult wfi(Hart& h, const DecodedOp&, uint32_t word) {
   return exec_wfi(h, word);
 }
+inline SysResult wrs_nto(Hart& h, const DecodedOp&, uint32_t word) {
+  return exec_wrs(h, WaitLimit::kNone, word);
+}
+inline SysResult wrs_sto(Hart& h, const DecodedOp&, uint32_t word) {
+  return exec_wrs(h, WaitLimit::kShort, word);
+}
 inline SysResult sfence_vma(Hart& h, const DecodedOp& op, uint32_t word) {
   return exec_sfence_vma(h, op.rs1, op.rs2, word);
 }

@@ -1,5 +1,7 @@
 #include "cpu/system_ops.h"
 
+#include <time.h>
+
 #include "cpu/hpm.h"
 #include "cpu/mmu.h"
 #include "cpu/trap.h"
@@ -38,6 +40,33 @@ bool envcfg_allows(const Hart& hart, uint64_t field) {
   if (hart.priv == Priv::kMachine) return true;
   if (!(hart.csr.menvcfg & field)) return false;
   return hart.priv == Priv::kSupervisor || (hart.csr.senvcfg & field);
+}
+
+template <class T>
+bool still_there(const uint8_t* host, uint64_t value) {
+  return __atomic_load_n(reinterpret_cast<const T*>(host), __ATOMIC_RELAXED) ==
+         static_cast<T>(value);
+}
+
+// Whether wrs.* has nothing to wait for: no reservation, another value where LR looked (a store of
+// the same value goes unnoticed, as it does by SC), or an interrupt, enabled or not.
+bool wrs_is_done(const Hart& hart) {
+  if (hart.requests.load(std::memory_order_relaxed) != 0 || wakes_from_wfi(hart)) return true;
+  const uint8_t* host = hart.memory->host(hart.reservation_address, hart.reservation_size);
+  if (!host) return true;
+  return !(hart.reservation_size == sizeof(uint64_t)
+               ? still_there<uint64_t>(host, hart.reservation_value)
+               : still_there<uint32_t>(host, hart.reservation_value));
+}
+
+// Spins for some 10 us.
+bool spin_until_wrs_is_done(const Hart& hart) {
+  constexpr unsigned kSpins = 200;
+  for (unsigned i = 0; i < kSpins; ++i) {
+    if (wrs_is_done(hart)) return true;
+    __builtin_ia32_pause();
+  }
+  return false;
 }
 
 uint64_t enabling_field(Cbo kind) {
@@ -92,6 +121,21 @@ SysResult exec_wfi(Hart& hart, uint32_t instruction) {
                          (hart.priv == Priv::kSupervisor && (hart.csr.mstatus & kMstatusTw));
   if (forbidden) return illegal(hart, instruction);
   return wakes_from_wfi(hart) ? SysResult::kNext : SysResult::kWait;
+}
+
+SysResult exec_wrs(Hart& hart, WaitLimit limit, uint32_t instruction) {
+  if (spin_until_wrs_is_done(hart) || limit == WaitLimit::kShort) return SysResult::kNext;
+  // The bounded time after which TW makes it illegal has passed (privileged specification 3.1.6.5).
+  if (hart.priv != Priv::kMachine && (hart.csr.mstatus & kMstatusTw))
+    return illegal(hart, instruction);
+  // Who holds the lock may wait for this host core. Naps rather than a sleep: a store by another
+  // hart wakes nobody. Software waits in a loop, and other threads for the end of this instruction,
+  // so that it may end without a reason and must not last.
+  constexpr unsigned kNaps = 16;
+  constexpr timespec kNap{.tv_sec = 0, .tv_nsec = 50'000};
+  for (unsigned i = 0; i < kNaps && !wrs_is_done(hart); ++i)
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &kNap, nullptr);
+  return SysResult::kNext;
 }
 
 SysResult exec_sfence_vma(Hart& hart, unsigned rs1, unsigned rs2, uint32_t instruction) {

@@ -33,6 +33,17 @@ constexpr int32_t imm_j(uint32_t w) {
       bits(w, 31, 1, 20) | bits(w, 12, 8, 12) | bits(w, 20, 1, 11) | bits(w, 21, 10, 1), 21);
 }
 
+// Numbers of may-be-operations (Zimop, Zcmop).
+constexpr unsigned mop_r(uint32_t w) {
+  return bits(w, 30, 1, 4) | bits(w, 26, 2, 2) | bits(w, 20, 2);
+}
+constexpr unsigned mop_rr(uint32_t w) {
+  return bits(w, 30, 1, 2) | bits(w, 26, 2);
+}
+constexpr unsigned c_mop(uint32_t w) {
+  return bits(w, 8, 3, 1) | 1;
+}
+
 // 16-bit formats (chapter 26). "p" fields name x8..x15.
 constexpr uint8_t c_high_p(uint32_t w) {
   return 8 + bits(w, 7, 3);
@@ -60,6 +71,12 @@ constexpr int32_t c_word(uint32_t w) {
 }
 constexpr int32_t c_double(uint32_t w) {
   return bits(w, 10, 3, 3) | bits(w, 5, 2, 6);
+}
+constexpr int32_t c_byte(uint32_t w) {
+  return bits(w, 6, 1) | bits(w, 5, 1, 1);
+}
+constexpr int32_t c_half(uint32_t w) {
+  return bits(w, 5, 1, 1);
 }
 constexpr int32_t c_addi16sp(uint32_t w) {
   return sign_extend(

@@ -17,6 +17,8 @@ enum class Format : uint8_t {
   kJalr,     // rd, imm(rs1)
   kShift,    // rd, rs1, 6-bit amount
   kShiftW,   // rd, rs1, 5-bit amount
+  kMopR,     // rd, rs1; the number in the name
+  kMopRr,    // rd, rs1, rs2; the number in the name
   kStore,    // rs2, imm(rs1)
   kB,        // rs1, rs2, offset
   kU,        // rd, upper 20 bits
@@ -29,8 +31,9 @@ enum class Format : uint8_t {
   kFence,    // predecessor set, successor set; rd, rs1, fm ignored
   kFenceTso,
   kFenceI,
-  kSfence,  // rs1, rs2
-  kCbo,     // (rs1)
+  kSfence,    // rs1, rs2
+  kCbo,       // (rs1)
+  kPrefetch,  // offset(rs1), the offset a multiple of 32
   // floating-point registers; "Rm" has a rounding mode
   kFLoad,
   kFStore,
@@ -61,6 +64,14 @@ enum class Format : uint8_t {
   kCShiftP,  // x8..x15
   kCAndi,
   kCA,
+  kCR1,  // rd is the only source
+  kCLbu,
+  kCLh,  // c.lh, c.lhu
+  kCSb,
+  kCSh,
+  kCZextB,
+  kCNot,
+  kCMop,
   kCJ,
   kCB,
   kCLwsp,
@@ -109,6 +120,10 @@ constexpr uint32_t operand_bits(Format format) {
       return rd | rs1 | rs2 | 1u << 25;
     case Format::kShiftW:
       return rd | rs1 | rs2;
+    case Format::kMopR:
+      return rd | rs1 | 3u << 20 | 3u << 26 | 1u << 30;
+    case Format::kMopRr:
+      return rd | rs1 | rs2 | 3u << 26 | 1u << 30;
     case Format::kStore:
     case Format::kFStore:
     case Format::kB:
@@ -126,6 +141,8 @@ constexpr uint32_t operand_bits(Format format) {
       return rs1 | rs2;
     case Format::kCbo:
       return rs1;
+    case Format::kPrefetch:
+      return imm7 | rs1;
     case Format::kFRm:
       return rd | rs1 | rs2 | rm;
     case Format::kFRm1:
@@ -158,6 +175,18 @@ constexpr uint32_t operand_bits(Format format) {
       return c_12 | c_high_p | c_low;
     case Format::kCA:
       return c_high_p | c_low_p;
+    case Format::kCR1:
+    case Format::kCZextB:
+    case Format::kCNot:
+      return c_high_p;
+    case Format::kCLbu:
+    case Format::kCSb:
+      return c_high_p | c_low;
+    case Format::kCLh:
+    case Format::kCSh:
+      return c_high_p | c_low_p | 1u << 5;
+    case Format::kCMop:
+      return c_high_p << 1;
     case Format::kCJ:
       return 0x7ffu << 2;
     case Format::kCB:

@@ -13,12 +13,15 @@ import subprocess
 import sys
 import tempfile
 
-ARCH = ("rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zicbom_zicboz"
-        "_svinval")
+ARCH = ("rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zicbom_zicbop"
+        "_zicboz_zawrs_svinval")
 ILLEGAL = re.compile(r"\.[24]byte\t")
-# Extensions that binutils 2.40 does not have: Zicond, Zacas, Zabha, Zfa.
-UNKNOWN = re.compile(r"(czero\.(eqz|nez)|amocas\.\w+(\.\w+)?|amo\w+\.[bh](\.\w+)?"
-                     r"|(fli|f(min|max)m|fround(nx)?|fl[et]q)\.[hsd]|fcvtmod\.w\.d)\t")
+# Zicond, Zimop, Zcmop, Zcb, Zacas, Zabha and Zfa, which binutils 2.40 does not have, and the hints of
+# Zihintntl, which it names after the additions that they are.
+UNKNOWN = re.compile(r"(czero\.(eqz|nez)|c\.(lbu|lhu?|s[bh]|[sz]ext\.[bhw]|not|mul)"
+                     r"|amocas\.\w+(\.\w+)?|amo\w+\.[bh](\.\w+)?"
+                     r"|(fli|f(min|max)m|fround(nx)?|fl[et]q)\.[hsd]|fcvtmod\.w\.d)\t|(c\.)?mop\.")
+HINTS = {"ntl.p1": "sp", "ntl.pall": "gp", "ntl.s1": "tp", "ntl.all": "t0"}
 CSR_OPERAND = re.compile(r"^(csrr\w+\t\w+),([^,]+),")
 
 
@@ -68,6 +71,10 @@ def normalise(text, csr_numbers):
     text = re.sub(r"^(c\.s\w\wi)64\t(\w+)$", r"\1\t\2,0x0", text)
     if text == "c.unimp":
         return ".2byte\t0x0"
+    if text in HINTS:
+        return f"add\tzero,zero,{HINTS[text]}"
+    if text.startswith("c.") and text[2:] in HINTS:
+        return f"c.add\tzero,{HINTS[text[2:]]}"
     match = CSR_OPERAND.match(text)
     if match:
         name = match[2]

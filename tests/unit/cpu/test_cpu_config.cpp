@@ -4,6 +4,7 @@
 
 using namespace hv;
 using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 
 namespace {
 std::string error_of(std::string_view text) {
@@ -12,15 +13,15 @@ std::string error_of(std::string_view text) {
 }
 }  // namespace
 
-// QEMU 10.0's device tree for -cpu rv64 without what this emulator lacks (h, zicbop, zawrs and,
-// informational, sh*), with svinval and svpbmt on.
+// QEMU 10.0's device tree for -cpu rv64 without what this emulator lacks (h and, informational,
+// sh*), with svinval and svpbmt on.
 TEST_CASE("isa_string of rv64 is QEMU's") {
   const auto config = CpuConfig::parse("rv64");
   REQUIRE(config);
   CHECK(config->isa_string() ==
-        "rv64imafdc_zic64b_zicbom_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_zicntr_zicsr_zifencei_"
-        "zihintntl_zihintpause_zihpm_zmmul_za64rs_zaamo_zalrsc_zfa_zca_zcd_zba_zbb_zbc_zbs_ssccptr_"
-        "sscounterenw_sstc_sstvala_sstvecd_ssu64xl_svadu_svinval_svpbmt_svvptc");
+        "rv64imafdc_zic64b_zicbom_zicbop_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_zicntr_zicsr_"
+        "zifencei_zihintntl_zihintpause_zihpm_zmmul_za64rs_zaamo_zalrsc_zawrs_zfa_zca_zcd_zba_zbb_"
+        "zbc_zbs_ssccptr_sscounterenw_sstc_sstvala_sstvecd_ssu64xl_svadu_svinval_svpbmt_svvptc");
   CHECK(config->isa_extensions().front() == "i");
   CHECK(config->isa_extensions().at(6) == "zic64b");
   CHECK(config->mmu_type() == "riscv,sv57");
@@ -41,9 +42,19 @@ TEST_CASE("zfh brings zfhmin along and is refused without it") {
   CHECK_THAT(error_of("rv64,f=off,d=off,zfa=off,zfh=on"), Contains("zfhmin needs f"));
 }
 
+TEST_CASE("max has everything, in QEMU's order") {
+  const auto config = CpuConfig::parse("max");
+  REQUIRE(config);
+  CHECK_THAT(config->isa_string(),
+             StartsWith("rv64imafdc_zic64b_zicbom_zicbop_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_"
+                        "zicond_zicntr_zicsr_zifencei_zihintntl_zihintpause_") &&
+                 Contains("_zimop_zmmul_") && Contains("_zalrsc_zawrs_") &&
+                 Contains("_zca_zcb_zcd_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_"));
+}
+
 TEST_CASE("extensions switch off and take their implied names along") {
-  const auto config =
-      CpuConfig::parse("rv64,a=off,d=off,f=off,m=off,zba=off,zfa=off,zicbom=off,zicboz=off");
+  const auto config = CpuConfig::parse(
+      "rv64,a=off,d=off,f=off,m=off,zba=off,zfa=off,zicbom=off,zicbop=off,zicboz=off,zawrs=off");
   REQUIRE(config);
   CHECK(config->isa_string() ==
         "rv64ic_ziccif_zicclsm_zicntr_zicsr_zifencei_zihintntl_zihintpause_zihpm_zca_zbb_zbc_zbs_"
@@ -87,6 +98,9 @@ TEST_CASE("errors name the property and what would be right") {
   CHECK_THAT(error_of("rv64,zihpm=off,sscofpmf=on"), Contains("sscofpmf needs zihpm"));
   CHECK_THAT(error_of("rv64,pmp=off,smepmp=on"), Contains("smepmp=on needs pmp=on"));
   CHECK_THAT(error_of("rv64,mmu=off,svnapot=on"), Contains("svnapot=on needs paging"));
+  CHECK_THAT(error_of("rv64,a=off"), Contains("zawrs needs a"));
+  CHECK_THAT(error_of("rv64,zcb=on,c=off"), Contains("zcb needs c"));
+  CHECK_THAT(error_of("rv64,zcmop=on,c=off"), Contains("zcmop needs c"));
   CHECK_THAT(error_of("rv64,zba=maybe"), Contains("zba=maybe"));
   CHECK_THAT(error_of("rv64,zzz=on"), Contains("zzz"));
   CHECK_THAT(error_of("rv64,v=on"), Contains("v=on") && Contains("not implemented"));

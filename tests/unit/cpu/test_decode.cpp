@@ -26,6 +26,35 @@ struct Case {
 
 constexpr int64_t kNoImm = INT64_MIN;
 
+// Words of extensions that objdump 2.40 does not know, as the specification spells them.
+const Case kNewer[] = {
+    {0x0ec5d533, "czero.eqz\ta0,a1,a2", Op::czero_eqz, 10, 11, 12, kNoImm},
+    {0x81c5c573, "mop.r.0\ta0,a1", Op::mop_r, 10, 11, -1, kNoImm},
+    {0xcdf5c573, "mop.r.31\ta0,a1", Op::mop_r, 10, 11, -1, kNoImm},
+    {0x82c5c573, "mop.rr.0\ta0,a1,a2", Op::mop_rr, 10, 11, 12, kNoImm},
+    {0xcec5c573, "mop.rr.7\ta0,a1,a2", Op::mop_rr, 10, 11, 12, kNoImm},
+    {0x00200033, "ntl.p1", Op::add, kSink, -1, -1, kNoImm},
+    {0x00500033, "ntl.all", Op::add, kSink, -1, -1, kNoImm},
+};
+const Case kNewerCompressed[] = {
+    {0x81a8, "c.lbu\ta0,2(a1)", Op::lbu, 10, 11, -1, 2},
+    {0x81c8, "c.lbu\ta0,1(a1)", Op::lbu, 10, 11, -1, 1},
+    {0x85a8, "c.lhu\ta0,2(a1)", Op::lhu, 10, 11, -1, 2},
+    {0x85c8, "c.lh\ta0,0(a1)", Op::lh, 10, 11, -1, 0},
+    {0x89e8, "c.sb\ta0,3(a1)", Op::sb, -1, 11, 10, 3},
+    {0x8da8, "c.sh\ta0,2(a1)", Op::sh, -1, 11, 10, 2},
+    {0x9d61, "c.zext.b\ta0", Op::andi, 10, 10, -1, 0xff},
+    {0x9d65, "c.sext.b\ta0", Op::sext_b, 10, 10, -1, kNoImm},
+    {0x9d69, "c.zext.h\ta0", Op::zext_h, 10, 10, -1, kNoImm},
+    {0x9d6d, "c.sext.h\ta0", Op::sext_h, 10, 10, -1, kNoImm},
+    {0x9d71, "c.zext.w\ta0", Op::add_uw, 10, 10, 0, kNoImm},
+    {0x9d75, "c.not\ta0", Op::xori, 10, 10, -1, -1},
+    {0x9d4d, "c.mul\ta0,a1", Op::mul, 10, 10, 11, kNoImm},
+    {0x6081, "c.mop.1", Op::addi, kSink, 0, -1, kNoImm},
+    {0x6781, "c.mop.15", Op::addi, kSink, 0, -1, kNoImm},
+    {0x900a, "c.ntl.p1", Op::add, kSink, -1, -1, kNoImm},
+};
+
 // One word for each operand format, as objdump reads it.
 const Case kWide[] = {
     {0x12345537, "lui\ta0,0x12345", Op::lui, 10, -1, -1, 0x12345000},
@@ -52,6 +81,10 @@ const Case kWide[] = {
     {0x305fd5f3, "csrrwi\ta1,mtvec,31", Op::csrrwi, 11, 31, -1, 0x305},
     {0x12c58073, "sfence.vma\ta1,a2", Op::sfence_vma, -1, 11, 12, 0x12c58073},
     {0x0045a00f, "cbo.zero\t(a1)", Op::cbo_zero, -1, 11, -1, 0x0045a00f},
+    {0x0205e013, "prefetch.i\t32(a1)", Op::ori, kSink, 11, -1, kNoImm},
+    {0xfe35e013, "prefetch.w\t-32(a1)", Op::ori, kSink, 11, -1, kNoImm},
+    {0x00d00073, "wrs.nto", Op::wrs_nto, -1, -1, -1, 0xd00073},
+    {0x01d00073, "wrs.sto", Op::wrs_sto, -1, -1, -1, 0x1d00073},
     {0x1605a52f, "lr.w.aqrl\ta0,(a1)", Op::lr_w, 10, 11, -1, 3},
     {0x0cc5b52f, "amoswap.d.aq\ta0,a2,(a1)", Op::amoswap_d, 10, 11, 12, 2},
     {0x00c5a507, "flw\tfa0,12(a1)", Op::flw, 10, 11, -1, 12},
@@ -137,10 +170,12 @@ bool is_illegal(uint32_t word, const ExtensionSet& set = all()) {
 
 TEST_CASE("decode unpacks the operands of every 32-bit format") {
   for (const auto& expected : kWide) check(expected, 4);
+  for (const auto& expected : kNewer) check(expected, 4);
 }
 
 TEST_CASE("decode expands compressed instructions to their base operation") {
   for (const auto& expected : kCompressed) check(expected, 2);
+  for (const auto& expected : kNewerCompressed) check(expected, 2);
 }
 
 TEST_CASE("decode ignores what follows a compressed instruction") {
@@ -157,8 +192,11 @@ TEST_CASE("reserved encodings are illegal") {
   CHECK(is_illegal(0x4002));      // c.lwsp with rd = x0
   CHECK(is_illegal(0x6002));      // c.ldsp with rd = x0
   CHECK(is_illegal(0x8002));      // c.jr with rs1 = x0
-  CHECK(is_illegal(0x8000));      // quadrant 0, funct3 4
-  CHECK(is_illegal(0x9c41));      // reserved in quadrant 1
+  CHECK(is_illegal(0x9000));      // quadrant 0, funct3 4, 100 in bits 12:10
+  CHECK(is_illegal(0x8c40));      // c.sh with bit 6 set
+  CHECK(is_illegal(0x9c79));      // reserved in quadrant 1
+  CHECK(is_illegal(0x6001));      // c.lui with 0 and an even register
+  CHECK(is_illegal(0x6881));      // and one above 15
   CHECK(is_illegal(0x00c5d553));  // fadd.s with rounding mode 5
   CHECK(is_illegal(0x00c5e553));  // and 6
   CHECK(is_illegal(0x00b6250f));  // amo opcode with an unused funct
@@ -205,4 +243,14 @@ TEST_CASE("an extension that is off takes its instructions with it") {
   CHECK_FALSE(is_illegal(0x4045f553, without(Ext::kD)));
   CHECK(is_illegal(0xc285f553));  // fcvtmod.w.d with a rounding mode other than rtz
   CHECK_FALSE(is_illegal(0x2588, without(Ext::kF)));
+  CHECK(is_illegal(0x8000, without(Ext::kZcb)));
+  CHECK(is_illegal(0x9d4d, without(Ext::kM)));    // c.mul is M's
+  CHECK(is_illegal(0x9d65, without(Ext::kZbb)));  // c.sext.b is Zbb's
+  CHECK(is_illegal(0x9d71, without(Ext::kZba)));  // c.zext.w is Zba's
+  CHECK(is_illegal(0x6081, without(Ext::kZcmop)));
+  CHECK(is_illegal(0x81c5c573, without(Ext::kZimop)));
+  CHECK(is_illegal(0x00d00073, without(Ext::kZawrs)));
+  CHECK(decode(0x0205e013, without(Ext::kZicbop)).op == Op::ori);
+  CHECK(decode(0x900a, without(Ext::kZihintntl)).op == Op::add);
+  CHECK(decode(0x0100000f, without(Ext::kZihintpause)).op == Op::fence);
 }

@@ -2,7 +2,9 @@
 // the specification's own definitions, written as plain loops or taken from its tables.
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <optional>
+#include <thread>
 
 #include "tests/unit/cpu/encode.h"
 #include "tests/unit/cpu/test_machine.h"
@@ -91,4 +93,98 @@ TEST_CASE("instructions of two extensions need one of them") {
   CHECK(result(zbkb, clmul, 3, 3) == 5u);
   CHECK_FALSE(result(zbkb, clmulr, 3, 3));
   CHECK_FALSE(result(zbb, clmul, 3, 3));
+}
+
+TEST_CASE("may-be-operations write zero, the compressed ones nothing") {
+  TestMachine machine("max");
+  for (uint32_t n = 0; n < 32; ++n) {
+    const uint32_t number = (n >> 4) << 30 | (n >> 2 & 3) << 26 | (n & 3) << 20;
+    CHECK(result(machine, 0x81c5c573 | number, ~0ull) == 0u);
+  }
+  for (uint32_t n = 0; n < 8; ++n)
+    CHECK(result(machine, 0x82c5c573 | (n >> 2) << 30 | (n & 3) << 26, ~0ull, 5) == 0u);
+  const uint32_t c_nop = 0x0001;
+  for (uint32_t n = 1; n < 16; n += 2) {
+    machine.hart.x.fill(0x77);
+    machine.hart.x[0] = 0;
+    const auto before = machine.hart.x;
+    machine.put(TestMachine::kRam, {c_nop << 16 | 0x6001 | n << 7, TestMachine::kWfi});
+    machine.engine->fence_i();
+    machine.run(TestMachine::kRam);
+    CHECK_FALSE(machine.trapped());
+    for (unsigned i = 0; i < 32; ++i) CHECK(machine.hart.x[i] == before[i]);
+  }
+}
+
+namespace {
+
+constexpr uint32_t kWrsNto = 0x00d00073, kWrsSto = 0x01d00073;
+constexpr uint64_t kWord = TestMachine::kRam + 0x1000;
+
+// Reserves kWord, then executes `word`.
+void reserve_and(TestMachine& machine, uint32_t word) {
+  machine.hart.x[a1] = kWord;
+  machine.put(TestMachine::kRam, {lr_d(a0, a1), word, TestMachine::kWfi});
+  machine.run(TestMachine::kRam);
+}
+
+}  // namespace
+
+TEST_CASE("wrs.nto and wrs.sto end by themselves") {
+  TestMachine machine("max");
+  for (const uint32_t word : {kWrsNto, kWrsSto}) {
+    machine.engine->fence_i();
+    reserve_and(machine, word);
+    CHECK_FALSE(machine.trapped());
+    CHECK(machine.hart.pc == TestMachine::kRam + 12);
+  }
+}
+
+TEST_CASE("wrs.nto in a loop sees another hart's store") {
+  TestMachine machine("max"), storing(machine);
+  machine.hart.x[a1] = kWord;
+  machine.put(TestMachine::kRam,
+              {lr_d(a0, a1), bne(a0, zero, 12), kWrsNto, jal(zero, -12), TestMachine::kWfi});
+  storing.hart.x[a1] = kWord;
+  storing.hart.x[a2] = 1;
+  storing.put(TestMachine::kRam + 0x800, {sd(a2, a1, 0), TestMachine::kWfi});
+  std::thread other([&] { storing.run(TestMachine::kRam + 0x800); });
+  machine.run(TestMachine::kRam);
+  other.join();
+  CHECK(machine.hart.x[a0] == 1);
+}
+
+TEST_CASE("TW forbids a wrs.nto that has to wait, and nothing else") {
+  TestMachine machine("max");
+  machine.hart.csr.pmpaddr[0] = ~0ull >> 10;
+  machine.hart.csr.pmpcfg[0] = 0x1f;
+  const auto trapped = [&](Priv priv, uint32_t word, bool tw) {
+    machine.hart.priv = priv;
+    machine.hart.csr.mstatus &= ~kMstatusTw;
+    if (tw) machine.hart.csr.mstatus |= kMstatusTw;
+    state_changed(machine.hart);
+    machine.hart.mmu->flush_all();
+    machine.engine->fence_i();
+    // Ends by ecall: wfi may trap.
+    machine.hart.x[a1] = kWord;
+    machine.put(TestMachine::kRam, {lr_d(a0, a1), word, ecall()});
+    machine.run(TestMachine::kRam);
+    return machine.hart.csr.mcause == static_cast<uint64_t>(Cause::kIllegalInstruction) &&
+           machine.hart.csr.mepc == TestMachine::kRam + 4 && machine.hart.csr.mtval == word;
+  };
+  CHECK(trapped(Priv::kSupervisor, kWrsNto, true));
+  CHECK(trapped(Priv::kUser, kWrsNto, true));
+  CHECK_FALSE(trapped(Priv::kMachine, kWrsNto, true));
+  CHECK_FALSE(trapped(Priv::kSupervisor, kWrsNto, false));
+  CHECK_FALSE(trapped(Priv::kUser, kWrsNto, false));
+  CHECK_FALSE(trapped(Priv::kSupervisor, kWrsSto, true));
+  CHECK_FALSE(trapped(Priv::kUser, kWrsSto, true));
+
+  // A pending interrupt leaves nothing to wait for.
+  CHECK(trapped(Priv::kUser, kWrsNto, true));
+  machine.hart.priv = Priv::kUser;
+  CHECK(exec_wrs(machine.hart, WaitLimit::kNone, kWrsNto) == SysResult::kException);
+  machine.hart.csr.mie = kMipMsip;
+  machine.hart.mip.store(kMipMsip);
+  CHECK(exec_wrs(machine.hart, WaitLimit::kNone, kWrsNto) == SysResult::kNext);
 }
