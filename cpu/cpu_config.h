@@ -41,9 +41,9 @@ struct CpuConfig {
   uint64_t arch_id = 0;
   uint64_t imp_id = 0;
 
-  // "rv64" or "max" with ",zba=off,sv48=on,...": fails with a line that names the unknown model or
-  // property, or the rule that a combination breaks (d without f, c without ... as the
-  // specification says).
+  // "rv64", "rva22s64" or "max" with ",zba=off,sv48=on,...": fails with a line that names the
+  // unknown model or property, or the rule that a combination breaks (d without f, c without ... as
+  // the specification says).
   static Result<CpuConfig> parse(std::string_view text);
 
   // The device tree's strings: "rv64imafdc_zicbom_..." in canonical order, and the list form of

@@ -9,6 +9,7 @@ namespace {
 using isa::bits;
 
 constexpr uint8_t kSp = 2, kRa = 1;
+constexpr int32_t kLastAesRound = 10;
 constexpr unsigned kRmReserved5 = 5, kRmReserved6 = 6;
 
 // x0 as a destination.
@@ -50,6 +51,12 @@ bool unpack_wide(Format format, uint32_t w, DecodedOp& f) {
       return true;
     case Format::kShiftW:
       f.imm = static_cast<int32_t>(bits(w, 20, 5));
+      return true;
+    case Format::kRound:
+      f.imm = static_cast<int32_t>(bits(w, 20, 4));
+      return f.imm <= kLastAesRound;
+    case Format::kRByte:
+      f.imm = static_cast<int32_t>(bits(w, 30, 2));
       return true;
     case Format::kStore:
     case Format::kFStore:

@@ -108,6 +108,10 @@ std::string wide_operands(const isa::Row& row, uint32_t w, uint64_t pc) {
       return fmt::format("{},{},{:#x}", x(rd), x(rs1), bits(w, 20, 6));
     case Format::kShiftW:
       return fmt::format("{},{},{:#x}", x(rd), x(rs1), rs2);
+    case Format::kRound:
+      return fmt::format("{},{},{:#x}", x(rd), x(rs1), bits(w, 20, 4));
+    case Format::kRByte:
+      return fmt::format("{},{},{},{:#x}", x(rd), x(rs1), x(rs2), bits(w, 30, 2));
     case Format::kStore:
       return fmt::format("{},{}", x(rs2), memory(isa::imm_s(w), rs1));
     case Format::kB:

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "cpu/semantics_bits.h"
+#include "cpu/semantics_crypto.h"
 #include "cpu/semantics_float.h"
 #include "cpu/semantics_integer.h"
 #include "cpu/semantics_memory.h"

@@ -17,6 +17,8 @@ enum class Format : uint8_t {
   kJalr,     // rd, imm(rs1)
   kShift,    // rd, rs1, 6-bit amount
   kShiftW,   // rd, rs1, 5-bit amount
+  kRound,    // rd, rs1, round number up to 10 (aes64ks1i)
+  kRByte,    // rd, rs1, rs2, number of a byte (sm4*)
   kMopR,     // rd, rs1; the number in the name
   kMopRr,    // rd, rs1, rs2; the number in the name
   kStore,    // rs2, imm(rs1)
@@ -120,6 +122,10 @@ constexpr uint32_t operand_bits(Format format) {
       return rd | rs1 | rs2 | 1u << 25;
     case Format::kShiftW:
       return rd | rs1 | rs2;
+    case Format::kRound:
+      return rd | rs1 | 0xfu << 20;
+    case Format::kRByte:
+      return rd | rs1 | rs2 | 3u << 30;
     case Format::kMopR:
       return rd | rs1 | 3u << 20 | 3u << 26 | 1u << 30;
     case Format::kMopRr:

@@ -74,6 +74,7 @@ struct ExtNames {
   static constexpr Needs kZfaAndZfh = Needs::both(kZfa, kZfh);
   static constexpr Needs kZbbOrZbkb = Needs::either(kZbb, kZbkb);
   static constexpr Needs kZbcOrZbkc = Needs::either(kZbc, kZbkc);
+  static constexpr Needs kZkneOrZknd = Needs::either(kZkne, kZknd);
 };
 
 inline constexpr Needs kOpExt[] = {

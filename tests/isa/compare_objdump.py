@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-ARCH = ("rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zicbom_zicbop"
-        "_zicboz_zawrs_svinval")
+ARCH = ("rv64imafdc_zicsr_zifencei_zihintpause_zfh_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zknd_zkne"
+        "_zknh_zksed_zksh_zicbom_zicbop_zicboz_zawrs_svinval")
 ILLEGAL = re.compile(r"\.[24]byte\t")
 # Zicond, Zimop, Zcmop, Zcb, Zacas, Zabha and Zfa, which binutils 2.40 does not have, and the hints of
 # Zihintntl, which it names after the additions that they are.

@@ -17,7 +17,7 @@ import tempfile
 from float_programs import float_program
 from programs import integer_program, mixed_program
 
-SWITCHES = "zba zbb zbc zbkb zbkc zbkx zbs".split()
+SWITCHES = "zba zbb zbc zbkb zbkc zbkx zbs zknd zkne zknh zksed zksh".split()
 MARCH = "_".join(["rv64imafdc_zicsr_zifencei_zihintpause_zfh", *SWITCHES])
 # Zfh under its name before ratification.
 CPU = ",".join(["rv64", "Zfh=true", *(f"{name}=true" for name in SWITCHES)])

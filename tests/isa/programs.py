@@ -17,9 +17,13 @@ R_OPS = """add sub sll slt sltu xor srl sra or and addw subw sllw srlw sraw
 mul mulh mulhsu mulhu div divu rem remu mulw divw divuw remw remuw
 add.uw sh1add sh2add sh3add sh1add.uw sh2add.uw sh3add.uw andn orn xnor min minu max maxu
 rol ror rolw rorw bclr bext binv bset
-clmul clmulh clmulr pack packh packw xperm4 xperm8""".split()
+clmul clmulh clmulr pack packh packw xperm4 xperm8
+aes64es aes64esm aes64ds aes64dsm aes64ks2""".split()
 # ctzw is apart: QEMU before 8.0 looks above bit 31 when the low word is 0.
 R1_OPS = "clz ctz cpop clzw cpopw sext.b sext.h zext.h orc.b rev8 brev8".split()
+R1_OPS += """aes64im sha256sum0 sha256sum1 sha256sig0 sha256sig1 sha512sum0 sha512sum1 sha512sig0
+sha512sig1 sm3p0 sm3p1""".split()
+SM4_OPS = "sm4ed sm4ks".split()
 I_OPS = "addi slti sltiu xori ori andi addiw".split()
 SHIFT_OPS = "slli srli srai rori bclri bexti binvi bseti slli.uw".split()
 SHIFTW_OPS = "slliw srliw sraiw roriw".split()
@@ -136,6 +140,11 @@ class Program:
                     if self.rng.randrange(4) == 0:
                         d = a
                     self.compute(op + " {d}, {a}, " + str(value), d, a, b)
+        for value in range(11):
+            self.compute(f"aes64ks1i {{d}}, {{a}}, {value}", *self.three())
+        for op in SM4_OPS:
+            for value in range(4):
+                self.compute(f"{op} {{d}}, {{a}}, {{b}}, {value}", *self.three())
         for op in ("lui", "auipc"):
             for value in (0, 1, 0x7FFFF, 0x80000, 0xFFFFF, self.rng.getrandbits(20)):
                 d = self.rng.choice(FREE)

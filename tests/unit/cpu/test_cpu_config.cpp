@@ -42,14 +42,46 @@ TEST_CASE("zfh brings zfhmin along and is refused without it") {
   CHECK_THAT(error_of("rv64,f=off,d=off,zfa=off,zfh=on"), Contains("zfhmin needs f"));
 }
 
+// QEMU 10.0's without h and, informational, sh*.
+TEST_CASE("isa_string of rva22s64 is QEMU's") {
+  const auto config = CpuConfig::parse("rva22s64");
+  REQUIRE(config);
+  CHECK(config->isa_string() ==
+        "rv64imafdcb_zic64b_zicbom_zicbop_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_zicntr_zicsr_"
+        "zifencei_zihintpause_zihpm_zmmul_za64rs_zaamo_zalrsc_zfhmin_zca_zcd_zba_zbb_zbs_zkt_"
+        "ssccptr_sscounterenw_sstvala_sstvecd_ssu64xl_svade_svinval_svpbmt");
+  CHECK(config->mmu_type() == "riscv,sv39");
+  CHECK(config->misa() == 0x800000000014112f);
+  CHECK(CpuConfig::parse("rva22s64,sv48=on")->max_sv == 48);
+}
+
 TEST_CASE("max has everything, in QEMU's order") {
   const auto config = CpuConfig::parse("max");
   REQUIRE(config);
   CHECK_THAT(config->isa_string(),
-             StartsWith("rv64imafdc_zic64b_zicbom_zicbop_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_"
+             StartsWith("rv64imafdcb_zic64b_zicbom_zicbop_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_"
                         "zicond_zicntr_zicsr_zifencei_zihintntl_zihintpause_") &&
                  Contains("_zimop_zmmul_") && Contains("_zalrsc_zawrs_") &&
-                 Contains("_zca_zcb_zcd_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_"));
+                 Contains("_zca_zcb_zcd_zcmop_zba_zbb_zbc_zbkb_zbkc_zbkx_zbs_zkn_zknd_zkne_zknh_"
+                          "zks_zksed_zksh_zkt_"));
+}
+
+TEST_CASE("a group brings its members and cannot be had without") {
+  const auto of = [](std::string_view text) { return CpuConfig::parse(text).value().extensions; };
+  const auto zkn = of("rv64,zkn=on");
+  for (const Ext ext : {Ext::kZbkb, Ext::kZbkc, Ext::kZbkx, Ext::kZkne, Ext::kZknd, Ext::kZknh})
+    CHECK(zkn.has(ext));
+  CHECK_FALSE(zkn.has(Ext::kZksed));
+  const auto zks = of("rv64,zks=on");
+  for (const Ext ext : {Ext::kZbkb, Ext::kZbkc, Ext::kZbkx, Ext::kZksed, Ext::kZksh})
+    CHECK(zks.has(ext));
+  CHECK_THAT(error_of("rv64,zkn=on,zbkx=off"), Contains("zkn=on includes zbkx"));
+  CHECK_THAT(error_of("rv64,b=on,zba=off"), Contains("b=on includes zba"));
+  // The model's group goes when a member does.
+  const auto without = of("max,zbkx=off");
+  CHECK_FALSE(without.has(Ext::kZkn));
+  CHECK_FALSE(without.has(Ext::kZks));
+  CHECK(without.has(Ext::kZbkb));
 }
 
 TEST_CASE("extensions switch off and take their implied names along") {
@@ -89,7 +121,7 @@ TEST_CASE("without paging the paging extensions go, or are refused when asked fo
 }
 
 TEST_CASE("errors name the property and what would be right") {
-  CHECK_THAT(error_of("sifive-u54"), Contains("'sifive-u54'") && Contains("rv64 or max"));
+  CHECK_THAT(error_of("sifive-u54"), Contains("'sifive-u54'") && Contains("rv64, rva22s64 or max"));
   CHECK_THAT(error_of("rv64,f=off"), Contains("d needs f"));
   CHECK_THAT(error_of("rv64,d=off,f=off"), Contains("zfa needs f"));
   CHECK_THAT(error_of("rv64,zicsr=off"), Contains("f needs zicsr"));
@@ -101,6 +133,8 @@ TEST_CASE("errors name the property and what would be right") {
   CHECK_THAT(error_of("rv64,a=off"), Contains("zawrs needs a"));
   CHECK_THAT(error_of("rv64,zcb=on,c=off"), Contains("zcb needs c"));
   CHECK_THAT(error_of("rv64,zcmop=on,c=off"), Contains("zcmop needs c"));
+  CHECK_THAT(error_of("rv64,zk=on"), Contains("zkr, which is not implemented"));
+  CHECK(CpuConfig::parse("rv64,zk=off,zkr=off"));
   CHECK_THAT(error_of("rv64,zba=maybe"), Contains("zba=maybe"));
   CHECK_THAT(error_of("rv64,zzz=on"), Contains("zzz"));
   CHECK_THAT(error_of("rv64,v=on"), Contains("v=on") && Contains("not implemented"));

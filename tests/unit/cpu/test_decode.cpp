@@ -81,6 +81,8 @@ const Case kWide[] = {
     {0x305fd5f3, "csrrwi\ta1,mtvec,31", Op::csrrwi, 11, 31, -1, 0x305},
     {0x12c58073, "sfence.vma\ta1,a2", Op::sfence_vma, -1, 11, 12, 0x12c58073},
     {0x0045a00f, "cbo.zero\t(a1)", Op::cbo_zero, -1, 11, -1, 0x0045a00f},
+    {0x31459513, "aes64ks1i\ta0,a1,0x4", Op::aes64ks1i, 10, 11, -1, 4},
+    {0xf0c58533, "sm4ed\ta0,a1,a2,0x3", Op::sm4ed, 10, 11, 12, 3},
     {0x0205e013, "prefetch.i\t32(a1)", Op::ori, kSink, 11, -1, kNoImm},
     {0xfe35e013, "prefetch.w\t-32(a1)", Op::ori, kSink, 11, -1, kNoImm},
     {0x00d00073, "wrs.nto", Op::wrs_nto, -1, -1, -1, 0xd00073},
@@ -197,6 +199,7 @@ TEST_CASE("reserved encodings are illegal") {
   CHECK(is_illegal(0x9c79));      // reserved in quadrant 1
   CHECK(is_illegal(0x6001));      // c.lui with 0 and an even register
   CHECK(is_illegal(0x6881));      // and one above 15
+  CHECK(is_illegal(0x31b59513));  // aes64ks1i with round 11
   CHECK(is_illegal(0x00c5d553));  // fadd.s with rounding mode 5
   CHECK(is_illegal(0x00c5e553));  // and 6
   CHECK(is_illegal(0x00b6250f));  // amo opcode with an unused funct
@@ -250,6 +253,11 @@ TEST_CASE("an extension that is off takes its instructions with it") {
   CHECK(is_illegal(0x6081, without(Ext::kZcmop)));
   CHECK(is_illegal(0x81c5c573, without(Ext::kZimop)));
   CHECK(is_illegal(0x00d00073, without(Ext::kZawrs)));
+  CHECK(is_illegal(0x30c58533 | 1u << 25, without(Ext::kZkne)));  // aes64es
+  CHECK(is_illegal(0x3ac58533, without(Ext::kZknd)));             // aes64ds
+  CHECK(is_illegal(0x10259513, without(Ext::kZknh)));
+  CHECK(is_illegal(0x10859513, without(Ext::kZksh)));
+  CHECK(is_illegal(0xf0c58533, without(Ext::kZksed)));
   CHECK(decode(0x0205e013, without(Ext::kZicbop)).op == Op::ori);
   CHECK(decode(0x900a, without(Ext::kZihintntl)).op == Op::add);
   CHECK(decode(0x0100000f, without(Ext::kZihintpause)).op == Op::fence);

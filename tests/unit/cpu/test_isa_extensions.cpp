@@ -95,6 +95,45 @@ TEST_CASE("instructions of two extensions need one of them") {
   CHECK_FALSE(result(zbb, clmul, 3, 3));
 }
 
+// The columns `from` and `from + 1` of sixteen bytes in the order the standard prints them.
+constexpr uint64_t columns(const std::array<uint8_t, 16>& bytes, unsigned from) {
+  uint64_t value = 0;
+  for (unsigned i = 0; i < 8; ++i) value |= static_cast<uint64_t>(bytes[from * 4 + i]) << i * 8;
+  return value;
+}
+
+// FIPS 197, appendices A.1 and B: the first round key and the first round.
+TEST_CASE("AES instructions give the standard's example") {
+  constexpr std::array<uint8_t, 16> kKey = {0x2b, 0x7e, 0x15, 0x16, 0x28, 0xae, 0xd2, 0xa6,
+                                            0xab, 0xf7, 0x15, 0x88, 0x09, 0xcf, 0x4f, 0x3c};
+  constexpr std::array<uint8_t, 16> kNextKey = {0xa0, 0xfa, 0xfe, 0x17, 0x88, 0x54, 0x2c, 0xb1,
+                                                0x23, 0xa3, 0x39, 0x39, 0x2a, 0x6c, 0x76, 0x05};
+  constexpr std::array<uint8_t, 16> kStart = {0x19, 0x3d, 0xe3, 0xbe, 0xa0, 0xf4, 0xe2, 0x2b,
+                                              0x9a, 0xc6, 0x8d, 0x2a, 0xe9, 0xf8, 0x48, 0x08};
+  constexpr std::array<uint8_t, 16> kShifted = {0xd4, 0xbf, 0x5d, 0x30, 0xe0, 0xb4, 0x52, 0xae,
+                                                0xb8, 0x41, 0x11, 0xf1, 0x1e, 0x27, 0x98, 0xe5};
+  constexpr std::array<uint8_t, 16> kMixed = {0x04, 0x66, 0x81, 0xe5, 0xe0, 0xcb, 0x19, 0x9a,
+                                              0x48, 0xf8, 0xd3, 0x7a, 0x28, 0x06, 0x26, 0x4c};
+  TestMachine machine("max");
+  const auto run = [&](uint32_t funct7, uint64_t rs1, uint64_t rs2) {
+    return result(machine, r_type(funct7, a2, a1, 0, a0, 0x33), rs1, rs2);
+  };
+  const uint32_t aes64es = 0x19, aes64esm = 0x1b, aes64ds = 0x1d, aes64ks2 = 0x3f;
+  const uint32_t aes64ks1i_0 = i_type(0x310, a1, 1, a0, 0x13),
+                 aes64im = i_type(0x300, a1, 1, a0, 0x13);
+
+  const auto schedule = result(machine, aes64ks1i_0, columns(kKey, 2));
+  REQUIRE(schedule);
+  CHECK(run(aes64ks2, *schedule, columns(kKey, 0)) == columns(kNextKey, 0));
+  CHECK(run(aes64ks2, columns(kNextKey, 0), columns(kKey, 2)) == columns(kNextKey, 2));
+
+  CHECK(run(aes64es, columns(kStart, 0), columns(kStart, 2)) == columns(kShifted, 0));
+  CHECK(run(aes64es, columns(kStart, 2), columns(kStart, 0)) == columns(kShifted, 2));
+  CHECK(run(aes64esm, columns(kStart, 0), columns(kStart, 2)) == columns(kMixed, 0));
+  CHECK(run(aes64ds, columns(kShifted, 0), columns(kShifted, 2)) == columns(kStart, 0));
+  CHECK(result(machine, aes64im, columns(kMixed, 2)) == columns(kShifted, 2));
+}
+
 TEST_CASE("may-be-operations write zero, the compressed ones nothing") {
   TestMachine machine("max");
   for (uint32_t n = 0; n < 32; ++n) {
