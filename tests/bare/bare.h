@@ -24,6 +24,7 @@ typedef unsigned char u8;
 // The program's part.
 void bare_main(u64 hart);
 void bare_trap(void);  // start.S has one that reports and switches off; a program may have its own
+void bare_unexpected(u64 cause, u64 pc, u64 value) __attribute__((noreturn));
 
 void put_char(int c);
 void put_string(const char* text);

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Builds a bare-metal program and runs it on four harts; it passes when its last line is PASS.
+
+usage: run_bare.py EMULATOR SOURCE... [--define NAME=VALUE]... [--seconds N]
+
+The program's output is printed. Any emulator with QEMU's command line will do.
+Environment: HV_TIME_SCALE, a factor for the time limit, which only ends a program that hangs;
+HV_BARE_SCALE, a factor for the length of programs that have one (BATCHES, ROUNDS).
+Exit status 77 (skipped): the cross compiler is missing.
+"""
+
+import argparse
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+MARCH = "rv64imafdc_zicsr_zifencei"
+SKIP = 77
+
+
+def build_bare(compiler, output, *sources, defines=()):
+    """Links a program for the virt board; see bare.h."""
+    subprocess.run([compiler, "-O1", f"-march={MARCH}", "-mabi=lp64d", "-mcmodel=medany", "-ffreestanding",
+                    "-fno-builtin", "-fno-pic", "-no-pie", "-fno-stack-protector", "-nostdlib", "-static",
+                    "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none", "-Wl,--no-relax",
+                    "-Wl,--no-warn-rwx-segments", f"-Wl,-T,{HERE / 'bare.ld'}",
+                    *(f"-D{define}" for define in defines), "-o", output,
+                    HERE / "start.S", HERE / "bare.c", *sources], check=True)  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("emulator")
+    parser.add_argument("sources", nargs="+")
+    parser.add_argument("--define", action="append", default=[])
+    parser.add_argument("--smp", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=100)
+    parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    options = parser.parse_args()
+    if not shutil.which(options.compiler):
+        print(f"{options.compiler} is missing", file=sys.stderr)
+        return SKIP
+    scale = int(os.environ.get("HV_BARE_SCALE", "1"))
+    defines = [f"SEED={options.seed}"]
+    for define in options.define:
+        name, value = define.split("=")
+        defines.append(f"{name}={int(value) * scale}")
+    limit = options.seconds * scale * float(os.environ.get("HV_TIME_SCALE", "1"))
+    print(f"seed {options.seed}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder) / "program"
+        build_bare(options.compiler, program, *options.sources, defines=defines)
+        line = [options.emulator, "-M", "virt", "-smp", str(options.smp), "-m", "64", "-bios", "none",
+                "-kernel", program, "-display", "none", "-monitor", "none", "-serial", "stdio"]  # fmt: skip
+        try:
+            done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit)
+        except subprocess.TimeoutExpired as hang:
+            print((hang.stdout or b"").decode(errors="replace"))
+            print(f"hangs: no end after {limit:.0f} s")
+            return 1
+    text = done.stdout.decode(errors="replace")
+    print(text + done.stderr.decode(errors="replace"))
+    return 0 if done.returncode == 0 and text.rstrip().endswith("PASS") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
