@@ -42,7 +42,8 @@ inline void hpm_mode_change(Hart& hart, bool retiring) {
 
 // Notes overflows (OF, LCOFIP) and returns when, in clock ticks, to look again; ~0: no counter can
 // overflow. An overflow is seen by this, and by any access to the counters, not at the instruction
-// that causes it: up to some 20 us late on a busy hart.
+// that causes it: some 20 us late on a busy hart, later where the host has no processor free for
+// the timer thread.
 uint64_t hpm_watch(Hart& hart);
 
 }  // namespace hv
