@@ -4,6 +4,7 @@
   tests/bench/compare.py boot     [--smp 1,4]          power-on to user space of the demo guest
   tests/bench/compare.py idle     [--smp 4]            CPU use of a guest at its prompt
   tests/bench/compare.py programs --program FILE ...   static riscv64 programs, run in the guest
+  tests/bench/compare.py compute  [--only NAME,...]    our own set of programs, 4 harts
   tests/bench/compare.py fio      [--smp 2]            4 KiB random reads; needs fetch-guest --disk
 
 Both get the same files and options; the runs alternate A B A B. Every row gives the medians of
@@ -17,12 +18,15 @@ import pathlib
 import re
 import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "guest"))
 from guest import GUEST, TOP, Machine, linux, script_disk  # noqa: E402
+
+COMPILER = "riscv64-linux-gnu-gcc"
 
 
 def report(title, unit, ours, other, lower_is_better=True):
@@ -123,6 +127,68 @@ def programs(options):
                 report(f"{name}, its own score", "score", *scores, lower_is_better=False)
 
 
+def build_compute(directory):
+    """The static binary of tests/bench/compute, and the names of its programs."""
+    source = pathlib.Path(__file__).resolve().parent / "compute"
+    binary = pathlib.Path(directory) / "compute"
+    subprocess.run([COMPILER, "-O2", "-static", "-Wall", "-Wextra", "-o", binary,
+                    *sorted(source.glob("*.c")), "-lm", "-pthread"], check=True)  # fmt: skip
+    # The list stands in the table of main.c: this host may have nothing that runs the binary.
+    return binary, re.findall(r'\{"([\w-]+)", run_', (source / "main.c").read_text())
+
+
+def compute(options):
+    """CPU seconds of each program, pair by pair, and the geometric mean of the ratios."""
+    with tempfile.TemporaryDirectory() as directory:
+        binary, names = build_compute(directory)
+        if options.only:
+            names = [name for name in names if name in options.only.split(",")]
+        disk = pathlib.Path(directory) / "compute.img"
+        data = binary.read_bytes()
+        disk.write_bytes(data.ljust((len(data) + 4095) // 4096 * 4096, b"\0"))
+        text = (
+            'for s in /sys/block/vd*; do [ "$(cat $s/serial)" = compute ] && d=/dev/${s##*/}; done\n'
+            "cat $d >/tmp/compute; chmod +x /tmp/compute\n"
+            + "".join(f"echo BEGIN-{name}; /tmp/compute {name}; echo END-{name}\n" for name in names)
+            + "sleep 1\n"  # the terminal still writes when the script has ended
+        )
+        script = script_disk(directory, text)
+        line = linux(
+            "-drive", f"file={disk},format=raw,if=none,id=c,readonly=on",
+            "-device", "virtio-blk-device,drive=c,serial=compute",
+            "-drive", f"file={script},format=raw,if=none,id=s,readonly=on",
+            "-device", "virtio-blk-device,drive=s,serial=script",
+            smp=4, then="script", append="quiet",
+        )  # fmt: skip
+        checksums = {}
+
+        def measure(emulator):
+            result = {}
+            with Machine(*line, emulator=emulator) as machine:
+                for name in names:
+                    machine.expect(f"BEGIN-{name}", 600)
+                    cpu, wall = machine.cpu_seconds(), time.monotonic()
+                    checksum = machine.expect(rf"{name} ([0-9a-f]{{16}})\s+END-{name}", 1200).group(1)
+                    result[name] = machine.cpu_seconds() - cpu
+                    result[name + " wall"] = time.monotonic() - wall
+                    if checksums.setdefault(name, checksum) != checksum:
+                        sys.exit(f"{name}: checksum {checksum}, before it was {checksums[name]}")
+                machine.wait()
+            return result
+
+        samples = paired(options, measure)
+        ratios = []
+        for name in names:
+            ours, other = columns(samples, name)
+            report(f"{name}, CPU", "s", ours, other)
+            report(f"{name}, wall", "s", *columns(samples, name + " wall"))
+            pairs = [a / b for a, b in zip(ours, other) if a and b]
+            if pairs:
+                ratios.append(statistics.median(pairs))
+        if ratios:
+            print(f"\nGeometric mean of {len(ratios)} CPU ratios A/B: {statistics.geometric_mean(ratios):.3f}")
+
+
 def fio(options):
     disk = options.disk or GUEST / "debian.ext4"
     if not pathlib.Path(disk).exists():
@@ -179,12 +245,13 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("boot", "idle", "programs", "fio"))
+    parser.add_argument("what", choices=("boot", "idle", "programs", "compute", "fio"))
     parser.add_argument("--a", default=str(TOP / "build/app/hartvisor"), help="emulator A")
     parser.add_argument("--b", default="qemu-system-riscv64", help="emulator B")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--smp", type=lambda text: [int(n) for n in text.split(",")], default=[1, 4])
     parser.add_argument("--program", action="append", default=[], metavar="FILE")
+    parser.add_argument("--only", help="programs of compute, separated by commas")
     parser.add_argument("--score", default=r"(?:Iterations/Sec\s*:|Dhrystones per Second:)\s*([\d.]+)",
                         help="regular expression of a program's own score")  # fmt: skip
     parser.add_argument("--disk", help="Debian root disk with fio")
@@ -195,7 +262,7 @@ def main():
     options = parser.parse_args()
     print(f"A = {options.a}\nB = {options.b}\n{options.runs} runs each, in turn\n")
     print("| | A | B | A/B | |\n|---|---|---|---|---|")
-    {"boot": boot, "idle": idle, "programs": programs, "fio": fio}[options.what](options)
+    {"boot": boot, "idle": idle, "programs": programs, "compute": compute, "fio": fio}[options.what](options)
 
 
 if __name__ == "__main__":
