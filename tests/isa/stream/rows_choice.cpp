@@ -103,6 +103,7 @@ uint32_t written(const Row& row, uint32_t word) {
     case Format::kCA:
       return 1u << (8 + field(word, 7, 3));
     default:
+      if (row.id == "amocas_q") return 3u << field(word, 7, 5);  // a pair of registers
       if (row.length == 4) return 1u << field(word, 7, 5);
       // New compressed formats: either field of x8..x15, for loads the low one.
       if (touches_memory(row)) return 1u << (8 + field(word, 2, 3));
@@ -203,6 +204,7 @@ uint32_t random_word(const Row& row, uint32_t reserved, Random& random) {
     // Reserved rounding modes are illegal: a few will do.
     if (has_rounding_mode(row.format) && (word >> 12 & 7) >= 5 && !random.percent(4))
       word |= 7u << 12;
+    if (needs_destination(row.id) && (word >> 7 & 31) == 0) continue;
     if (row.matches(word) && !(written(row, word) & reserved & ~1u)) return word;
   }
 }

@@ -149,7 +149,7 @@ void Stream::add_address_row(const Row& row) {
   const uint32_t reserved = reserved_ | 1u << address;
   const uint32_t word = (random_word(row, reserved, random_) & ~(31u << 15)) | address << 15;
   const unsigned rd = word >> 7 & 31;
-  if (row.id.starts_with("amocas") && random_.percent(60) && rd != 0) {
+  if (row.id.starts_with("amocas") && random_.percent(60)) {
     // Else it would never find what it compares with.
     const std::string_view load = row.id.ends_with("_b")   ? "lb"
                                   : row.id.ends_with("_h") ? "lh"

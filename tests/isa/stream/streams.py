@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "bare"))
 from run_bare import build_bare  # noqa: E402, F401
 
-LIMIT_S = 60
+LIMIT_S = 20
 HARNESS, BLOB, CODE = 0x80000000, 0x80100000, 0x20000
 # QEMU's rv64 has these on; our rv64 has no such switch, or means the same without one.
 QEMU_OFF = ("h", "v")
@@ -24,12 +24,12 @@ class Emulator:
     def __init__(self, name, command, cpu):
         self.name, self.command, self.cpu = name, command, cpu
 
-    def run(self, program):
+    def run(self, program, limit=LIMIT_S):
         """What the program printed. A hang or a crash is a line at its end."""
         line = [self.command, "-M", "virt", "-cpu", self.cpu, "-m", "32", "-bios", "none", "-kernel", program,
                 "-display", "none", "-monitor", "none", "-serial", "stdio"]  # fmt: skip
         try:
-            done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S)
+            done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit)
         except subprocess.TimeoutExpired as hang:
             return (hang.stdout or b"").decode(errors="replace").splitlines() + ["# hangs"]
         lines = done.stdout.decode(errors="replace").splitlines()
