@@ -273,9 +273,15 @@ uint64_t run_bytecode(void) {
     return x * (2 * n + 3) + n;                                        \
   }
 FUNCTION(0)
-FUNCTION(1) FUNCTION(2) FUNCTION(3) FUNCTION(4) FUNCTION(5) FUNCTION(6) FUNCTION(7)
+FUNCTION(1)
+FUNCTION(2)
+FUNCTION(3)
+FUNCTION(4)
+FUNCTION(5)
+FUNCTION(6)
+FUNCTION(7)
 
-    uint64_t run_indirect_calls(void) {
+uint64_t run_indirect_calls(void) {
   static uint64_t (*const functions[])(uint64_t) = {function_0, function_1, function_2, function_3,
                                                     function_4, function_5, function_6, function_7};
   uint64_t x = 1;
