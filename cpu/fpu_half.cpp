@@ -17,8 +17,8 @@ uint64_t fused(Hart& hart, uint64_t product_sign, uint64_t a, uint64_t b, uint64
 }
 
 uint64_t to_integer(Hart& hart, uint64_t a, unsigned rm, bool is_signed, unsigned width) {
-  return detail::keep(
-      hart, soft::to_integer(soft::kHalf, bits(a), resolve(hart, rm), is_signed, width));
+  return detail::keep(hart,
+                      soft::to_integer(soft::kHalf, bits(a), resolve(hart, rm), is_signed, width));
 }
 
 uint64_t from_unsigned(Hart& hart, uint64_t i, unsigned rm) {

@@ -22,27 +22,27 @@ uint64_t round_to_integral(Hart& hart, uint64_t a, unsigned rm, bool inexact);
 
 }  // namespace detail
 
-#define HV_FP_PRECISION(T, s)                                             \
-  inline uint64_t fli_##s(Hart&, unsigned index) {                        \
-    return detail::load_immediate<T>(index);                              \
-  }                                                                       \
-  inline uint64_t fminm_##s(Hart& hart, uint64_t a, uint64_t b) {         \
-    return detail::min_max_nan<T>(hart, a, b, false);                     \
-  }                                                                       \
-  inline uint64_t fmaxm_##s(Hart& hart, uint64_t a, uint64_t b) {         \
-    return detail::min_max_nan<T>(hart, a, b, true);                      \
-  }                                                                       \
-  inline uint64_t fround_##s(Hart& hart, uint64_t a, unsigned rm) {       \
-    return detail::round_to_integral<T>(hart, a, rm, false);              \
-  }                                                                       \
-  inline uint64_t froundnx_##s(Hart& hart, uint64_t a, unsigned rm) {     \
-    return detail::round_to_integral<T>(hart, a, rm, true);               \
-  }                                                                       \
-  inline uint64_t fleq_##s(Hart& hart, uint64_t a, uint64_t b) {          \
-    return detail::compare<T>(hart, a, b, true) <= 0;                     \
-  }                                                                       \
-  inline uint64_t fltq_##s(Hart& hart, uint64_t a, uint64_t b) {          \
-    return detail::compare<T>(hart, a, b, true) < 0;                      \
+#define HV_FP_PRECISION(T, s)                                         \
+  inline uint64_t fli_##s(Hart&, unsigned index) {                    \
+    return detail::load_immediate<T>(index);                          \
+  }                                                                   \
+  inline uint64_t fminm_##s(Hart& hart, uint64_t a, uint64_t b) {     \
+    return detail::min_max_nan<T>(hart, a, b, false);                 \
+  }                                                                   \
+  inline uint64_t fmaxm_##s(Hart& hart, uint64_t a, uint64_t b) {     \
+    return detail::min_max_nan<T>(hart, a, b, true);                  \
+  }                                                                   \
+  inline uint64_t fround_##s(Hart& hart, uint64_t a, unsigned rm) {   \
+    return detail::round_to_integral<T>(hart, a, rm, false);          \
+  }                                                                   \
+  inline uint64_t froundnx_##s(Hart& hart, uint64_t a, unsigned rm) { \
+    return detail::round_to_integral<T>(hart, a, rm, true);           \
+  }                                                                   \
+  inline uint64_t fleq_##s(Hart& hart, uint64_t a, uint64_t b) {      \
+    return detail::compare<T>(hart, a, b, true) <= 0;                 \
+  }                                                                   \
+  inline uint64_t fltq_##s(Hart& hart, uint64_t a, uint64_t b) {      \
+    return detail::compare<T>(hart, a, b, true) < 0;                  \
   }
 HV_FP_PRECISION(Half, h)
 HV_FP_PRECISION(float, s)
