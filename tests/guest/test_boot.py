@@ -6,8 +6,8 @@ from guest import GUEST, Machine, linux
 
 
 class Boot(unittest.TestCase):
-    def boots_and_powers_off(self, smp, bios=None):
-        with Machine(*linux(smp=smp, bios=bios)) as machine:
+    def boots_and_powers_off(self, smp, bios=None, more=()):
+        with Machine(*linux(*more, smp=smp, bios=bios)) as machine:
             match = machine.expect(r"GUEST-READY nproc=(\d+)", 240)
             self.assertEqual(int(match.group(1)), smp)
             self.assertEqual(machine.wait(), 0)
@@ -24,6 +24,15 @@ class Boot(unittest.TestCase):
 
     def test_eight_harts_reach_user_space_and_power_off(self):
         self.boots_and_powers_off(8)
+
+    def test_every_extension_at_once_boots_two_harts(self):
+        self.boots_and_powers_off(2, more=("-cpu", "max"))
+
+    def test_the_profile_rva22s64_boots_two_harts(self):
+        self.boots_and_powers_off(2, more=("-cpu", "rva22s64"))
+
+    def test_opensbi_with_every_extension_boots_two_harts(self):
+        self.boots_and_powers_off(2, GUEST / "fw_dynamic.bin", more=("-cpu", "max"))
 
     def test_opensbi_dynamic_boots_two_harts(self):
         self.boots_and_powers_off(2, GUEST / "fw_dynamic.bin")
