@@ -19,23 +19,27 @@ inline uint64_t imm64(const DecodedOp& op) {
   return static_cast<uint64_t>(static_cast<int64_t>(op.imm));
 }
 
+// Bodies that pairs of ops use stand in many handlers each; without it the compiler would call
+// them.
+#define HV_OP_BODY [[gnu::always_inline]] inline
+
 // The address of the instruction, for the bodies that ask for it.
 struct Pc {
   uint64_t value;
 };
 
 // Bodies that write f(operands) to rd; `a` and `b` are the sources, `i` the immediate.
-#define HV_R(name, expression)                       \
-  inline void name(Hart& h, const DecodedOp& op) {   \
-    [[maybe_unused]] const uint64_t a = h.x[op.rs1]; \
-    [[maybe_unused]] const uint64_t b = h.x[op.rs2]; \
-    h.x[op.rd] = static_cast<uint64_t>(expression);  \
+#define HV_R(name, expression)                         \
+  HV_OP_BODY void name(Hart& h, const DecodedOp& op) { \
+    [[maybe_unused]] const uint64_t a = h.x[op.rs1];   \
+    [[maybe_unused]] const uint64_t b = h.x[op.rs2];   \
+    h.x[op.rd] = static_cast<uint64_t>(expression);    \
   }
-#define HV_I(name, expression)                       \
-  inline void name(Hart& h, const DecodedOp& op) {   \
-    [[maybe_unused]] const uint64_t a = h.x[op.rs1]; \
-    [[maybe_unused]] const uint64_t i = imm64(op);   \
-    h.x[op.rd] = static_cast<uint64_t>(expression);  \
+#define HV_I(name, expression)                         \
+  HV_OP_BODY void name(Hart& h, const DecodedOp& op) { \
+    [[maybe_unused]] const uint64_t a = h.x[op.rs1];   \
+    [[maybe_unused]] const uint64_t i = imm64(op);     \
+    h.x[op.rd] = static_cast<uint64_t>(expression);    \
   }
 
 inline int64_t s64(uint64_t value) {
@@ -49,7 +53,7 @@ inline uint32_t u32(uint64_t value) {
 }
 
 HV_I(lui, i)
-inline void auipc(Hart& h, const DecodedOp& op, Pc pc) {
+HV_OP_BODY void auipc(Hart& h, const DecodedOp& op, Pc pc) {
   h.x[op.rd] = pc.value + imm64(op);
 }
 
@@ -117,7 +121,7 @@ HV_R(remuw, sext32(u32(b) ? u32(a) % u32(b) : u32(a)))
 enum class Branch : bool { kNotTaken, kTaken };
 
 #define HV_BRANCH(name, condition)                         \
-  inline Branch name(Hart& h, const DecodedOp& op) {       \
+  HV_OP_BODY Branch name(Hart& h, const DecodedOp& op) {   \
     const uint64_t a = h.x[op.rs1], b = h.x[op.rs2];       \
     return condition ? Branch::kTaken : Branch::kNotTaken; \
   }
@@ -131,14 +135,14 @@ HV_BRANCH(bgeu, a >= b)
 
 // Jumps return their target. Instructions are 2-aligned with C; without it the engine refuses a
 // target that is not 4-aligned before it runs the body.
-inline uint64_t jal(Hart& h, const DecodedOp& op, Pc pc) {
+HV_OP_BODY uint64_t jal(Hart& h, const DecodedOp& op, Pc pc) {
   h.x[op.rd] = pc.value + op.rs2;
   return pc.value + imm64(op);
 }
-inline uint64_t jalr_target(const Hart& h, const DecodedOp& op) {
+HV_OP_BODY uint64_t jalr_target(const Hart& h, const DecodedOp& op) {
   return (h.x[op.rs1] + imm64(op)) & ~1ull;
 }
-inline uint64_t jalr(Hart& h, const DecodedOp& op, Pc pc) {
+HV_OP_BODY uint64_t jalr(Hart& h, const DecodedOp& op, Pc pc) {
   const uint64_t target = jalr_target(h, op);
   h.x[op.rd] = pc.value + op.rs2;
   return target;

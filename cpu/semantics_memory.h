@@ -29,9 +29,9 @@ template <class T>
   return store_memory<T>(h, h.x[op.rs1] + imm64(op), static_cast<T>(h.x[op.rs2]));
 }
 
-#define HV_MEMORY(name, body, type)                \
-  inline bool name(Hart& h, const DecodedOp& op) { \
-    return body<type>(h, op);                      \
+#define HV_MEMORY(name, body, type)                    \
+  HV_OP_BODY bool name(Hart& h, const DecodedOp& op) { \
+    return body<type>(h, op);                          \
   }
 HV_MEMORY(lb, load_to_rd, int8_t)
 HV_MEMORY(lh, load_to_rd, int16_t)
