@@ -18,11 +18,12 @@ void copy_to_guest(void* guest, const void* from, size_t size) {
   for (size_t i = 0; i < size; ++i) __atomic_store_n(out + i, in[i], __ATOMIC_RELAXED);
 }
 #else
+// memcpy() takes no null pointer, not even for nothing.
 void copy_from_guest(void* to, const void* guest, size_t size) {
-  std::memcpy(to, guest, size);
+  if (size != 0) std::memcpy(to, guest, size);
 }
 void copy_to_guest(void* guest, const void* from, size_t size) {
-  std::memcpy(guest, from, size);
+  if (size != 0) std::memcpy(guest, from, size);
 }
 #endif
 

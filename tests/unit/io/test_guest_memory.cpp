@@ -19,6 +19,13 @@ TEST_CASE("GuestMemory bounds are safe against wrap-around") {
   CHECK(ram.host(0, 1) == nullptr);
 }
 
+// An ELF segment without bytes in the file is such a write.
+TEST_CASE("GuestMemory takes nothing from nowhere") {
+  auto memory = std::move(*GuestMemory::create(0x80000000, GuestMemory::kPageSize));
+  CHECK(memory->write(0x80000000, nullptr, 0));
+  CHECK(memory->read(0x80000000, nullptr, 0));
+}
+
 TEST_CASE("GuestMemory clear returns pages to zero") {
   auto memory = GuestMemory::create(0x80000000, 1 << 20);
   const uint32_t word = 0x12345678;
