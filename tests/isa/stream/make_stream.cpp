@@ -28,6 +28,7 @@ using namespace hv::test;
 namespace {
 
 constexpr uint64_t kPage = 4096;
+constexpr uint64_t kBlob = STREAM_BLOB;
 constexpr uint64_t kSatpModes[] = {0, 8, 9, 10};
 constexpr uint64_t kV = 1, kR = 2, kW = 4, kX = 8, kU = 16, kA = 64, kD = 128;
 
@@ -54,8 +55,8 @@ uint64_t put_page_tables(Image& image, bool supervisor, Random& random) {
   const auto table = [](unsigned level) { return STREAM_TABLES + (4 - level) * kPage; };
   const auto entry = [](uint64_t address) { return address >> 12 << 10; };
   for (unsigned level = 4; level > 0; --level) {
-    const uint64_t index = STREAM_BLOB >> (12 + 9 * level) & 511;
-    image.put(table(level) + index * 8, entry(STREAM_BLOB + table(level - 1)) | kV);
+    const uint64_t index = kBlob >> (12 + 9 * level) & 511;
+    image.put(table(level) + index * 8, entry(kBlob + table(level - 1)) | kV);
   }
   const uint64_t who = (supervisor ? 0 : kU) | kV | kA | kD;
   const uint64_t odd = random.pick((const uint64_t[]){0, kR, kX, kR | kX});
@@ -64,12 +65,12 @@ uint64_t put_page_tables(Image& image, bool supervisor, Random& random) {
     if (at >= STREAM_SCRATCH) rights = kR | kW;
     if (at == STREAM_SCRATCH + 3 * kPage) rights = odd;
     if (at >= STREAM_CODE) rights = kR | kX;
-    const uint64_t index = (STREAM_BLOB + at) >> 12 & 511;
-    image.put(table(0) + index * 8, rights ? entry(STREAM_BLOB + at) | rights | who : 0);
+    const uint64_t index = (kBlob + at) >> 12 & 511;
+    image.put(table(0) + index * 8, rights ? entry(kBlob + at) | rights | who : 0);
   }
   if (mode == 0) return 0;
   const auto root = static_cast<unsigned>(mode - 6);
-  return mode << 60 | (STREAM_BLOB + table(root)) >> 12;
+  return mode << 60 | (kBlob + table(root)) >> 12;
 }
 
 Image make_image(const Stream& stream, uint64_t seed, bool supervisor, Random& random) {
@@ -83,8 +84,7 @@ Image make_image(const Stream& stream, uint64_t seed, bool supervisor, Random& r
               random.percent(50) ? random_integer(random) : random_float(random));
   image.put(STREAM_CODE, stream.code());
   const uint64_t satp = put_page_tables(image, supervisor, random);
-  const uint64_t header[] = {
-      0, 1, 0, seed, supervisor, satp, STREAM_BLOB + STREAM_CODE + stream.end()};
+  const uint64_t header[] = {0, 1, 0, seed, supervisor, satp, kBlob + STREAM_CODE + stream.end()};
   for (size_t i = 0; i < std::size(header); ++i) image.put(i * 8, header[i]);
   return image;
 }

@@ -66,7 +66,6 @@ class Stream {
   std::vector<Fixup> fixups_;
   uint32_t at_ = 0, end_ = 0, group_ = 0, next_group_ = 0;
   uint32_t reserved_ = kBaseRegisters;
-  bool in_loop_ = false;
 };
 
 }  // namespace hv::test
