@@ -221,9 +221,9 @@ TEST_CASE("A hart that only computes is interrupted by its overflow") {
   set->resume_all();
   auto* result = reinterpret_cast<uint64_t*>(memory->host(kResult, 16));
   while (__atomic_load_n(result, __ATOMIC_ACQUIRE) == 0) std::this_thread::yield();
+  set->pause_all();
   CHECK(result[0] == (1ull << 63 | 13));
   CHECK(result[1] < 1ull << 63);  // it has wrapped
-  set->pause_all();
 }
 
 }  // namespace
