@@ -9,46 +9,50 @@ namespace hv {
 namespace {
 
 // Bare-metal program for 0x80000000, all harts. Every hart stores a1 and a2 in a record of 16 bytes
-// at 0x80020008. Hart 0 counts resets in RAM at 0x80010020 and resets until it was there five
-// times; it checks that the image is whole each time, then spoils it. Status 7: something is wrong.
-// QEMU 10 runs it to status 0 (-bios none -kernel).
+// at 0x80020008. Hart 0 waits for two others' records, counts resets in RAM at 0x80010030 and
+// resets until it was there five times; it checks that the image is whole each time, then spoils
+// it. Status 7: something is wrong. QEMU 10 runs it to status 0 (-bios none -kernel).
 constexpr uint32_t kResetter[] = {
-    0xf14022f3,  // 000: csrr x5,mhartid
-    0x06551463,  // 004: bne x10,x5,8000006c <broken>
+    0xf14022f3,  // 000: csrrs x5,mhartid,x0
+    0x06551c63,  // 004: bne x10,x5,8000007c <broken>
     0x00020317,  // 008: auipc x6,0x20
-    0x00429293,  // 00c: sll x5,x5,0x4
+    0x00429293,  // 00c: slli x5,x5,0x4
     0x00530333,  // 010: add x6,x6,x5
     0x00b33023,  // 014: sd x11,0(x6)
     0x00c33423,  // 018: sd x12,8(x6)
-    0x06051063,  // 01c: bnez x10,8000007c <park>
-    0x00010317,  // 020: auipc x6,0x10
-    0x00033383,  // 024: ld x7,0(x6)
-    0x00138393,  // 028: add x7,x7,1
-    0x00733023,  // 02c: sd x7,0(x6)
-    0x00000e17,  // 030: auipc x28,0x0
-    0x054e0e13,  // 034: add x28,x28,84
-    0x000e2e83,  // 038: lw x29,0(x28)
-    0x05a00f13,  // 03c: li x30,90
-    0x03ee9663,  // 040: bne x29,x30,8000006c <broken>
-    0x000e2023,  // 044: sw x0,0(x28)
-    0x001002b7,  // 048: lui x5,0x100
-    0x00500e13,  // 04c: li x28,5
-    0x01c3e863,  // 050: bltu x7,x28,80000060 <reset>
-    0x00005eb7,  // 054: lui x29,0x5
-    0x555e8e93,  // 058: add x29,x29,1365
-    0x01c0006f,  // 05c: j 80000078 <finish>
-    0x00007eb7,  // 060: lui x29,0x7
-    0x777e8e93,  // 064: add x29,x29,1911
-    0x0100006f,  // 068: j 80000078 <finish>
-    0x001002b7,  // 06c: lui x5,0x100
-    0x00073eb7,  // 070: lui x29,0x73
-    0x333e8e93,  // 074: add x29,x29,819
-    0x01d2a023,  // 078: sw x29,0(x5)
-    0x10500073,  // 07c: wfi
-    0xffdff06f,  // 080: j 8000007c <park>
-    0x0000005a,  // 084: .word 0x0000005a
+    0x06051863,  // 01c: bne x10,x0,8000008c <park>
+    0x01833283,  // 020: ld x5,24(x6)
+    0xfe028ee3,  // 024: beq x5,x0,80000020 <others>
+    0x02833283,  // 028: ld x5,40(x6)
+    0xfe028ae3,  // 02c: beq x5,x0,80000020 <others>
+    0x00010317,  // 030: auipc x6,0x10
+    0x00033383,  // 034: ld x7,0(x6)
+    0x00138393,  // 038: addi x7,x7,1
+    0x00733023,  // 03c: sd x7,0(x6)
+    0x00000e17,  // 040: auipc x28,0x0
+    0x054e0e13,  // 044: addi x28,x28,84
+    0x000e2e83,  // 048: lw x29,0(x28)
+    0x05a00f13,  // 04c: addi x30,x0,90
+    0x03ee9663,  // 050: bne x29,x30,8000007c <broken>
+    0x000e2023,  // 054: sw x0,0(x28)
+    0x001002b7,  // 058: lui x5,0x100
+    0x00500e13,  // 05c: addi x28,x0,5
+    0x01c3e863,  // 060: bltu x7,x28,80000070 <reset>
+    0x00005eb7,  // 064: lui x29,0x5
+    0x555e8e93,  // 068: addi x29,x29,1365
+    0x01c0006f,  // 06c: jal x0,80000088 <finish>
+    0x00007eb7,  // 070: lui x29,0x7
+    0x777e8e93,  // 074: addi x29,x29,1911
+    0x0100006f,  // 078: jal x0,80000088 <finish>
+    0x001002b7,  // 07c: lui x5,0x100
+    0x00073eb7,  // 080: lui x29,0x73
+    0x333e8e93,  // 084: addi x29,x29,819
+    0x01d2a023,  // 088: sw x29,0(x5)
+    0x10500073,  // 08c: wfi
+    0xffdff06f,  // 090: jal x0,8000008c <park>
+    0x0000005a,  // 094: .word 0x0000005a
 };
-constexpr uint64_t kCounter = 0x80010020, kRecords = 0x80020008;
+constexpr uint64_t kCounter = 0x80010030, kRecords = 0x80020008;
 constexpr unsigned kHarts = 3;
 
 std::vector<uint8_t> program(std::span<const uint32_t> words) {
