@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 
+#include "io/guest_memory.h"
 #include "main-loop/char_backends.h"
 #include "main-loop/escape_keys.h"
 #include "main-loop/terminal_mode.h"
@@ -200,6 +201,9 @@ TEST_CASE("the terminal is restored when the process ends", "[chardev][stdio]") 
   CHECK(same_mode(terminal.mode(), terminal.before));
 }
 
+// The thread sanitizer runs handlers late, at the next call that blocks: raise() comes back at
+// once.
+#ifndef HV_THREAD_SANITIZER
 TEST_CASE("the terminal is restored while the process is stopped", "[chardev][stdio]") {
   Terminal terminal;
   const pid_t child = fork();
@@ -224,6 +228,7 @@ TEST_CASE("the terminal is restored while the process is stopped", "[chardev][st
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }
+#endif
 
 TEST_CASE("a pty says where it is and serves one opener after another", "[chardev][pty]") {
   auto thread = std::move(*IoThread::create("io"));
