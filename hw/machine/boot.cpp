@@ -52,6 +52,7 @@ Result<BootImages> BootImages::read(const Files& files, const GuestMemory& memor
     const std::string name = named("-bios", files.bios);
     HV_TRY_ASSIGN(Bytes file, read_image_file(name, files.bios, memory.size()));
     HV_TRY_ASSIGN(GuestImage image, parse_firmware(name, std::move(file), memory.base()));
+    leave_out_headers(image, memory);
     HV_TRY(check_in_ram(name, image, memory));
     firmware_end = image.high;
     boot.start_address_ = image.entry;
@@ -67,6 +68,7 @@ Result<BootImages> BootImages::read(const Files& files, const GuestMemory& memor
                                  : align_up(firmware_end, kBigPage);
     HV_TRY_ASSIGN(Bytes file, read_image_file(name, files.kernel, memory.size()));
     HV_TRY_ASSIGN(GuestImage kernel, parse_kernel(name, std::move(file), address, memory.size()));
+    leave_out_headers(kernel, memory);
     HV_TRY(check_in_ram(name, kernel, memory));
     if (boot.firmware_ == Firmware::kGuest && kernel.low < firmware_end)
       return fail("{}: begins at {:#x}, inside the firmware, which ends at {:#x}", name, kernel.low,

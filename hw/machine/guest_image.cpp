@@ -181,6 +181,21 @@ Result<GuestImage> parse_firmware(const std::string& name, Bytes file, uint64_t 
   return one_segment(address, std::move(file), 0);
 }
 
+void leave_out_headers(GuestImage& image, const GuestMemory& memory) {
+  for (GuestImage::Segment& segment : image.segments) {
+    if (segment.address >= memory.base() || !is_elf(segment.bytes)) continue;
+    const uint64_t below = memory.base() - segment.address;
+    if (below >= segment.bytes.size()) continue;
+    segment.bytes.erase(segment.bytes.begin(),
+                        segment.bytes.begin() + static_cast<ptrdiff_t>(below));
+    segment.address += below;
+    segment.memory_size -= below;
+  }
+  image.low = ~0ull;
+  for (const GuestImage::Segment& segment : image.segments)
+    image.low = std::min(image.low, segment.address);
+}
+
 Result<> check_in_ram(const std::string& name, const GuestImage& image, const GuestMemory& memory) {
   if (memory.contains(image.low, image.high - image.low)) return {};
   const uint64_t mib = 1 << 20;

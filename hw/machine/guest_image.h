@@ -40,6 +40,11 @@ Result<GuestImage> parse_kernel(const std::string& name, Bytes file, uint64_t ad
 // -bios: ELF or a flat binary for `address`.
 Result<GuestImage> parse_firmware(const std::string& name, Bytes file, uint64_t address);
 
+// Leaves out what lies below RAM of a segment that begins with the ELF file's own headers: linkers
+// put them a page before code that is linked for the start of RAM. QEMU does not load it anywhere
+// either.
+void leave_out_headers(GuestImage& image, const GuestMemory& memory);
+
 // Fails when the image does not lie in RAM, naming -m when more RAM would help.
 Result<> check_in_ram(const std::string& name, const GuestImage& image, const GuestMemory& memory);
 
