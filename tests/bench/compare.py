@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -260,6 +261,9 @@ def main():
     parser.add_argument("--seconds", type=int, default=6, help="length of a fio job")
     parser.add_argument("--scratch", default="/var/tmp", help="where fio's file lies")
     options = parser.parse_args()
+    for name, command in (("--a", options.a), ("--b", options.b)):
+        if not shutil.which(shlex.split(command)[0]):
+            parser.error(f"{name} {command}: no such command; give an emulator with QEMU's command line")
     print(f"A = {options.a}\nB = {options.b}\n{options.runs} runs each, in turn\n")
     print("| | A | B | A/B | |\n|---|---|---|---|---|")
     {"boot": boot, "idle": idle, "programs": programs, "compute": compute, "fio": fio}[options.what](options)

@@ -11,13 +11,12 @@ version that is followed (7.2 keeps a reserved MPP and a counter-inhibit bit for
 import argparse
 import os
 import pathlib
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 
-SKIP = 77
+from oracle_tools import SKIP, recent, usable
+
 LIMIT_S = 100
 OLDEST_QEMU = 10
 ONES = (1 << 64) - 1
@@ -137,14 +136,7 @@ def main():
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--qemu", default=os.environ.get("HV_QEMU", "qemu-system-riscv64"))
     options = parser.parse_args()
-    for tool in (options.compiler, options.qemu):
-        if not shutil.which(tool):
-            print(f"{tool} is missing", file=sys.stderr)
-            return SKIP
-    version = subprocess.run([options.qemu, "--version"], capture_output=True, check=True).stdout
-    found = re.search(rb"version (\d+)", version)
-    if not found or int(found[1]) < OLDEST_QEMU:
-        print(f"{options.qemu}: is not QEMU {OLDEST_QEMU} or later", file=sys.stderr)
+    if not (usable(options.compiler, options.qemu) and recent(options.qemu, OLDEST_QEMU)):
         return SKIP
 
     with tempfile.TemporaryDirectory() as folder:

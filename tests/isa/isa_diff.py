@@ -9,19 +9,18 @@ The oracle is QEMU's user-mode emulation of the same binary. Exit status 77: a t
 import argparse
 import pathlib
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
 
 from float_programs import float_program
+from oracle_tools import SKIP, usable
 from programs import integer_program, mixed_program
 
 SWITCHES = "zba zbb zbc zbkb zbkc zbkx zbs zknd zkne zknh zksed zksh".split()
 MARCH = "_".join(["rv64imafdc_zicsr_zifencei_zihintpause_zfh", *SWITCHES])
 # Zfh under its name before ratification.
 CPU = ",".join(["rv64", "Zfh=true", *(f"{name}=true" for name in SWITCHES)])
-SKIP = 77
 
 
 def differences(program, expected, actual):
@@ -67,10 +66,8 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--keep", help="folder for the programs")
     options = parser.parse_args()
-    for tool in (options.compiler, options.qemu):
-        if not shutil.which(tool):
-            print(f"{tool} is missing", file=sys.stderr)
-            return SKIP
+    if not usable(options.compiler, options.qemu):
+        return SKIP
 
     print(f"seed {options.seed}")
     failed = False

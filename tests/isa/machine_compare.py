@@ -13,12 +13,12 @@ import argparse
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 
-SKIP = 77
+from oracle_tools import SKIP, usable
+
 LIMIT_S = 60
 HERE = pathlib.Path(__file__).resolve().parent / "machine"
 # What QEMU has on and we do not implement.
@@ -53,10 +53,8 @@ def main():
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--qemu", default=os.environ.get("HV_QEMU", "qemu-system-riscv64"))
     options = parser.parse_args()
-    for tool in (options.compiler, options.qemu):
-        if not shutil.which(tool):
-            print(f"{tool} is missing", file=sys.stderr)
-            return SKIP
+    if not usable(options.compiler, options.qemu):
+        return SKIP
 
     sources = [HERE / name for name in options.programs] or sorted(HERE.glob("*.S"))
     compared = failed = 0

@@ -11,16 +11,14 @@ import argparse
 import os
 import pathlib
 import random
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 
 from isa_diff import differences
 from newer_programs import newer_program
+from oracle_tools import SKIP, recent, usable
 
-SKIP = 77
 LIMIT_S = 100
 OLDEST_QEMU = 10
 MARCH = "rv64imafdc_zicsr_zifencei_zba_zbb"
@@ -90,14 +88,7 @@ def main():
     parser.add_argument("--qemu", default=os.environ.get("HV_QEMU", "qemu-system-riscv64"))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     options = parser.parse_args()
-    for tool in (options.compiler, options.qemu):
-        if not shutil.which(tool):
-            print(f"{tool} is missing", file=sys.stderr)
-            return SKIP
-    version = subprocess.run([options.qemu, "--version"], capture_output=True, check=True).stdout
-    found = re.search(rb"version (\d+)", version)
-    if not found or int(found[1]) < OLDEST_QEMU:
-        print(f"{options.qemu}: is not QEMU {OLDEST_QEMU} or later", file=sys.stderr)
+    if not (usable(options.compiler, options.qemu) and recent(options.qemu, OLDEST_QEMU)):
         return SKIP
 
     print(f"seed {options.seed}")
