@@ -20,6 +20,36 @@
 
 namespace hv {
 
+// Whether a misaligned access stays inside the page of `tag`. The last byte of one that does not
+// lies in the page that follows, which has another index, so another tag.
+template <class T>
+bool tlb_hit_misaligned(uint64_t tag, uint64_t address) {
+  return ((address + sizeof(T) - 1) & kPageMask) == tag;
+}
+
+// What tlb_hit() leaves over; a call, to keep the handlers small.
+template <class T>
+[[gnu::noinline]] bool load_missed(Hart& h, uint64_t address, T& value) {
+  const TlbEntry& entry = h.data_tlb[tlb_index(address)];
+  if (tlb_hit_misaligned<T>(entry.read_tag, address)) {
+    value = read_unaligned<T>(reinterpret_cast<const void*>(address + entry.addend));
+    return true;
+  }
+  uint64_t wide;
+  if (!h.mmu->load(address, sizeof(T), wide)) return false;
+  value = static_cast<T>(wide);
+  return true;
+}
+template <class T>
+[[gnu::noinline]] bool store_missed(Hart& h, uint64_t address, T value) {
+  const TlbEntry& entry = h.data_tlb[tlb_index(address)];
+  if (tlb_hit_misaligned<T>(entry.write_tag, address)) {
+    write_unaligned<T>(reinterpret_cast<void*>(address + entry.addend), value);
+    return true;
+  }
+  return h.mmu->store(address, sizeof(T), value);
+}
+
 template <class T>
 [[gnu::always_inline]] inline bool load_memory(Hart& h, uint64_t address, T& value) {
   const TlbEntry& entry = h.data_tlb[tlb_index(address)];
@@ -27,10 +57,7 @@ template <class T>
     value = __atomic_load_n(reinterpret_cast<const T*>(address + entry.addend), __ATOMIC_RELAXED);
     return true;
   }
-  uint64_t wide;
-  if (!h.mmu->load(address, sizeof(T), wide)) return false;
-  value = static_cast<T>(wide);
-  return true;
+  return load_missed(h, address, value);
 }
 
 template <class T>
@@ -40,7 +67,7 @@ template <class T>
     __atomic_store_n(reinterpret_cast<T*>(address + entry.addend), value, __ATOMIC_RELAXED);
     return true;
   }
-  return h.mmu->store(address, sizeof(T), value);
+  return store_missed(h, address, value);
 }
 
 // Host address of a naturally aligned T in RAM for LR (kLoad) or SC and AMO (kStore: a page in the

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 
@@ -22,6 +23,26 @@ namespace hv {
 // these do it in relaxed atomic pieces where the sanitizer watches; a plain memcpy otherwise.
 void copy_from_guest(void* to, const void* guest, size_t size);
 void copy_to_guest(void* guest, const void* from, size_t size);
+
+// The same for one T at any address, inline.
+template <class T>
+T read_unaligned(const void* guest) {
+  T value;
+#ifdef HV_THREAD_SANITIZER
+  copy_from_guest(&value, guest, sizeof(T));
+#else
+  std::memcpy(&value, guest, sizeof(T));
+#endif
+  return value;
+}
+template <class T>
+void write_unaligned(void* guest, T value) {
+#ifdef HV_THREAD_SANITIZER
+  copy_to_guest(guest, &value, sizeof(T));
+#else
+  std::memcpy(guest, &value, sizeof(T));
+#endif
+}
 
 // One block of RAM, anonymous memory of the host, zero at start.
 //

@@ -2,6 +2,7 @@
 // contexts keep their translations (cpu/mmu.h).
 #include <catch2/catch.hpp>
 
+#include "cpu/memory_access.h"
 #include "tests/unit/cpu/bare_hart.h"
 
 using namespace hv;
@@ -162,6 +163,37 @@ TEST_CASE("Pages enter the TLB for stores only once dirty") {
   REQUIRE(s.mmu->store(kVa, 8, 7));
   CHECK(s.hart.data_tlb[tlb_index(kVa)].write_tag == kVa);
   CHECK(s.cached(kVa));
+}
+
+TEST_CASE("A page in the TLB serves misaligned accesses to its last byte, and not beyond") {
+  Spaces s;
+  s.map(kVa, kOld);
+  s.map(kOther, kNew, kLeaf & ~kPteWrite & ~kPteDirty);
+  REQUIRE(s.mmu->store(kVa, 8, 0));
+  CHECK(s.see(kOther) == 2);
+  REQUIRE(s.cached(kVa));
+  for (uint64_t offset : {0x1u, 0x102u, 0xff7u}) {
+    uint64_t wide;
+    uint32_t word;
+    REQUIRE(store_memory<uint64_t>(s.hart, kVa + offset, 0x8877665544332211));
+    REQUIRE(load_memory(s.hart, kVa + offset, wide));
+    CHECK(wide == 0x8877665544332211);
+    REQUIRE(load_memory(s.hart, kVa + offset + 1, word));
+    CHECK(word == 0x55443322);
+    CHECK(s.peek<uint8_t>(kOld + offset + 7) == 0x88);
+  }
+  // The next page may be read and not written.
+  uint64_t value;
+  s.poke<uint32_t>(kNew, 0xddccbbaa);
+  REQUIRE(load_memory(s.hart, kVa + 0xffd, value));
+  CHECK((value >> 24 & 0xffffffff) == 0xddccbbaa);
+  s.poke<uint64_t>(kOld + 0xff8, 0);
+  CHECK_FALSE(store_memory<uint64_t>(s.hart, kVa + 0xffd, ~0ull));
+  CHECK(s.hart.exception_cause == Cause::kStorePageFault);
+  CHECK(s.hart.exception_tval == kOther);
+  CHECK(s.peek<uint64_t>(kOld + 0xff8) == 0);
+  CHECK_FALSE(store_memory<uint16_t>(s.hart, kOther + 1, 0));
+  CHECK(s.hart.exception_tval == kOther + 1);
 }
 
 TEST_CASE("Register windows never enter the TLB") {
