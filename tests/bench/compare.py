@@ -5,6 +5,7 @@
   tests/bench/compare.py idle     [--smp 4]            CPU use of a guest at its prompt
   tests/bench/compare.py programs --program FILE ...   static riscv64 programs, run in the guest
   tests/bench/compare.py compute  [--only NAME,...]    our own set of programs, 4 harts
+  tests/bench/compare.py scaling  [--smp 2]            one compute program on each hart at once
   tests/bench/compare.py fio      [--smp 2]            4 KiB random reads; needs fetch-guest --disk
 
 Both get the same files and options; the runs alternate A B A B. Every row gives the medians of
@@ -138,29 +139,35 @@ def build_compute(directory):
     return binary, re.findall(r'\{"([\w-]+)", run_', (source / "main.c").read_text())
 
 
+def compute_guest(directory, binary, smp, commands):
+    """The demo guest's command line that has the binary as /tmp/compute and runs the shell commands."""
+    disk = pathlib.Path(directory) / "compute.img"
+    data = binary.read_bytes()
+    disk.write_bytes(data.ljust((len(data) + 4095) // 4096 * 4096, b"\0"))
+    text = (
+        'for s in /sys/block/vd*; do [ "$(cat $s/serial)" = compute ] && d=/dev/${s##*/}; done\n'
+        "cat $d >/tmp/compute; chmod +x /tmp/compute; sleep 5\n"  # the boot's last work is done then
+        + commands
+        + "sleep 1\n"  # the terminal still writes when the script has ended
+    )
+    script = script_disk(directory, text)
+    return linux(
+        "-drive", f"file={disk},format=raw,if=none,id=c,readonly=on",
+        "-device", "virtio-blk-device,drive=c,serial=compute",
+        "-drive", f"file={script},format=raw,if=none,id=s,readonly=on",
+        "-device", "virtio-blk-device,drive=s,serial=script",
+        smp=smp, then="script", append="quiet",
+    )  # fmt: skip
+
+
 def compute(options):
     """CPU seconds of each program, pair by pair, and the geometric mean of the ratios."""
     with tempfile.TemporaryDirectory() as directory:
         binary, names = build_compute(directory)
         if options.only:
             names = [name for name in names if name in options.only.split(",")]
-        disk = pathlib.Path(directory) / "compute.img"
-        data = binary.read_bytes()
-        disk.write_bytes(data.ljust((len(data) + 4095) // 4096 * 4096, b"\0"))
-        text = (
-            'for s in /sys/block/vd*; do [ "$(cat $s/serial)" = compute ] && d=/dev/${s##*/}; done\n'
-            "cat $d >/tmp/compute; chmod +x /tmp/compute\n"
-            + "".join(f"echo BEGIN-{name}; /tmp/compute {name}; echo END-{name}\n" for name in names)
-            + "sleep 1\n"  # the terminal still writes when the script has ended
-        )
-        script = script_disk(directory, text)
-        line = linux(
-            "-drive", f"file={disk},format=raw,if=none,id=c,readonly=on",
-            "-device", "virtio-blk-device,drive=c,serial=compute",
-            "-drive", f"file={script},format=raw,if=none,id=s,readonly=on",
-            "-device", "virtio-blk-device,drive=s,serial=script",
-            smp=4, then="script", append="quiet",
-        )  # fmt: skip
+        commands = "".join(f"echo BEGIN-{name}; /tmp/compute {name}; echo END-{name}\n" for name in names)
+        line = compute_guest(directory, binary, 4, commands)
         checksums = {}
 
         def measure(emulator):
@@ -188,6 +195,32 @@ def compute(options):
                 ratios.append(statistics.median(pairs))
         if ratios:
             print(f"\nGeometric mean of {len(ratios)} CPU ratios A/B: {statistics.geometric_mean(ratios):.3f}")
+
+
+def scaling(options):
+    """How many times as much all harts compute at once as one does alone, by wall time."""
+    with tempfile.TemporaryDirectory() as directory:
+        binary, _ = build_compute(directory)
+        program = options.only or "integer-mix"
+        for smp in options.smp:
+            run = f"/tmp/compute {program} >/tmp/out"
+            commands = f"{run}; echo BEGIN-1; {run}; echo END-1; echo BEGIN-ALL; "
+            commands += f"{run} & " * smp + "wait; echo END-ALL\n"
+            line = compute_guest(directory, binary, smp, commands)
+
+            def measure(emulator):
+                result = {}
+                with Machine(*line, emulator=emulator) as machine:
+                    for part in ("1", "ALL"):
+                        machine.expect(f"BEGIN-{part}", 600)
+                        start = time.monotonic()
+                        machine.expect(f"END-{part}", 1200)
+                        result[part] = time.monotonic() - start
+                    machine.wait()
+                return {"times": smp * result["1"] / result["ALL"]}
+
+            report(f"{program}, {smp} harts beside 1", "times", *columns(paired(options, measure), "times"),
+                   lower_is_better=False)  # fmt: skip
 
 
 def fio(options):
@@ -242,17 +275,20 @@ def fio(options):
                 report(f"the same, CPU per request", "us", *columns(samples, f"us{depth}"))
 
 
+SUBJECTS = {"boot": boot, "idle": idle, "programs": programs, "compute": compute, "scaling": scaling, "fio": fio}
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("boot", "idle", "programs", "compute", "fio"))
+    parser.add_argument("what", choices=tuple(SUBJECTS))
     parser.add_argument("--a", default=str(TOP / "build/app/hartvisor"), help="emulator A")
     parser.add_argument("--b", default="qemu-system-riscv64", help="emulator B")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--smp", type=lambda text: [int(n) for n in text.split(",")], default=[1, 4])
     parser.add_argument("--program", action="append", default=[], metavar="FILE")
-    parser.add_argument("--only", help="programs of compute, separated by commas")
+    parser.add_argument("--only", help="programs of compute, separated by commas; the one of scaling")
     parser.add_argument("--score", default=r"(?:Iterations/Sec\s*:|Dhrystones per Second:)\s*([\d.]+)",
                         help="regular expression of a program's own score")  # fmt: skip
     parser.add_argument("--disk", help="Debian root disk with fio")
@@ -266,7 +302,7 @@ def main():
             parser.error(f"{name} {command}: no such command; give an emulator with QEMU's command line")
     print(f"A = {options.a}\nB = {options.b}\n{options.runs} runs each, in turn\n")
     print("| | A | B | A/B | |\n|---|---|---|---|---|")
-    {"boot": boot, "idle": idle, "programs": programs, "compute": compute, "fio": fio}[options.what](options)
+    SUBJECTS[options.what](options)
 
 
 if __name__ == "__main__":
