@@ -101,6 +101,8 @@ struct CsrState {
   unsigned tselect = 0;
   // Some trigger matches loads or stores; execution.
   bool watch_armed = false, break_armed = false;
+  // A trap to M-mode, to S-mode, has not returned yet: only for triggers.
+  bool in_machine_trap = false, in_supervisor_trap = false;
   uint64_t mseccfg = 0;
   std::array<uint8_t, 64> pmpcfg{};
   std::array<uint64_t, 64> pmpaddr{};

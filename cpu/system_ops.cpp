@@ -102,6 +102,7 @@ SysResult exec_mret(Hart& hart, uint32_t instruction) {
   uint64_t mstatus = hart.csr.mstatus;
   const Priv target = mpp(mstatus);
   mstatus = unstack_enable(mstatus, kMstatusMie, kMstatusMpie) & ~kMstatusMpp;
+  hart.csr.in_machine_trap = false;
   return return_to(hart, target, mstatus, hart.csr.mepc);
 }
 
@@ -111,6 +112,7 @@ SysResult exec_sret(Hart& hart, uint32_t instruction) {
     return illegal(hart, instruction);
   const Priv target = mstatus & kMstatusSpp ? Priv::kSupervisor : Priv::kUser;
   mstatus = unstack_enable(mstatus, kMstatusSie, kMstatusSpie) & ~kMstatusSpp;
+  hart.csr.in_supervisor_trap = false;
   return return_to(hart, target, mstatus, hart.csr.sepc);
 }
 

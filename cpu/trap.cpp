@@ -57,6 +57,7 @@ void enter(Hart& hart, bool delegated, bool interrupt, uint64_t code, uint64_t t
     mstatus = stack_enable(mstatus, kMstatusSie, kMstatusSpie);
     mstatus &= ~kMstatusSpp;
     if (hart.priv == Priv::kSupervisor) mstatus |= kMstatusSpp;
+    csr.in_supervisor_trap = true;
     hart.priv = Priv::kSupervisor;
     hart.pc = vector_address(csr.stvec, interrupt, code);
   } else {
@@ -65,6 +66,7 @@ void enter(Hart& hart, bool delegated, bool interrupt, uint64_t code, uint64_t t
     csr.mtval = tval;
     mstatus = stack_enable(mstatus, kMstatusMie, kMstatusMpie);
     mstatus = (mstatus & ~kMstatusMpp) | static_cast<uint64_t>(hart.priv) << 11;
+    csr.in_machine_trap = true;
     hart.priv = Priv::kMachine;
     hart.pc = vector_address(csr.mtvec, interrupt, code);
   }

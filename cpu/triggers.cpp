@@ -62,11 +62,11 @@ bool awake(const Hart& hart, const Trigger& trigger) {
       return trigger.tdata1 & kUser;
     case Priv::kSupervisor:
       if ((csr.medeleg >> static_cast<unsigned>(Cause::kBreakpoint) & 1) &&
-          !(csr.mstatus & kMstatusSie))
+          csr.in_supervisor_trap && !(csr.mstatus & kMstatusSie))
         return false;
       return trigger.tdata1 & kSupervisor;
     case Priv::kMachine:
-      return (trigger.tdata1 & kMachine) && (csr.mstatus & kMstatusMie);
+      return (trigger.tdata1 & kMachine) && (!csr.in_machine_trap || csr.mstatus & kMstatusMie);
   }
   return false;
 }

@@ -4,9 +4,11 @@
 // Two triggers, as in QEMU, of types mcontrol (2) and mcontrol6 (6), which match one address
 // (match = 0). A load, store or atomic matches when its bytes include the address and its size is
 // the trigger's, if that names one; an atomic that stores counts as a load and a store. The
-// exception comes before the instruction. To keep a handler from matching itself, M-mode triggers
-// are dormant while mstatus.MIE is clear, and S-mode ones while breakpoints are delegated and
-// sstatus.SIE is clear (chapter "Native triggers").
+// exception comes before the instruction. To keep it from overwriting the state of a handler
+// (chapter "Native Triggers"), M-mode triggers are dormant from a trap to M-mode until mret or
+// until mstatus.MIE is set, and S-mode ones, where breakpoints are delegated, likewise with sret
+// and sstatus.SIE. The chapter's first solution goes by MIE and SIE alone; then code that has never
+// enabled interrupts would have no breakpoints at all, while in QEMU it has.
 //
 // They cost nothing while none is armed: pages with a watchpoint are kept out of the data TLBs, and
 // pages with a breakpoint are executed by single instructions (cpu/mmu.cpp).

@@ -162,7 +162,7 @@ TEST_CASE("An access across pages is caught in either page") {
   }
 }
 
-TEST_CASE("Triggers work in the modes that they name, and not in a handler that they reach") {
+TEST_CASE("Triggers work in the modes that they name") {
   BareHart h;
   h.open_pmp();
   const auto caught = [&](Priv priv, uint64_t status) {
@@ -171,23 +171,50 @@ TEST_CASE("Triggers work in the modes that they name, and not in a handler that 
     uint64_t value;
     return !h.mmu->load(kData, 8, value);
   };
-  constexpr uint64_t kBoth = kMstatusMie | kMstatusSie;
+  // With interrupts on, and off as in code that has never turned them on (there as QEMU does).
+  const uint64_t status = GENERATE(as<uint64_t>{}, kMstatusMie | kMstatusSie, 0);
+  const uint64_t delegated = GENERATE(0, 8);
   for (const uint64_t mode : {kM, kS, kU}) {
     h.enter(Priv::kMachine);
+    REQUIRE(h.csrw(0x302, delegated));
     REQUIRE(h.csrw(kTdata1, kType6 | mode | kLoad));
     REQUIRE(h.csrw(kTdata2, kData));
-    CHECK(caught(Priv::kMachine, kBoth) == (mode == kM));
-    CHECK(caught(Priv::kSupervisor, kBoth) == (mode == kS));
-    CHECK(caught(Priv::kUser, kBoth) == (mode == kU));
-    CHECK_FALSE(caught(Priv::kMachine, 0));
-    CHECK(caught(Priv::kSupervisor, 0) == (mode == kS));
-    h.enter(Priv::kMachine);
-    REQUIRE(h.csrw(0x302, 8));  // breakpoints go to S-mode
-    CHECK_FALSE(caught(Priv::kSupervisor, 0));
-    CHECK(caught(Priv::kUser, 0) == (mode == kU));
-    h.enter(Priv::kMachine);
-    REQUIRE(h.csrw(0x302, 0));
+    CHECK(caught(Priv::kMachine, status) == (mode == kM));
+    CHECK(caught(Priv::kSupervisor, status) == (mode == kS));
+    CHECK(caught(Priv::kUser, status) == (mode == kU));
   }
+}
+
+TEST_CASE("Triggers leave a handler alone until it returns or turns interrupts on") {
+  const bool supervisor = GENERATE(true, false);
+  const uint64_t enable = supervisor ? kMstatusSie : kMstatusMie;
+  BareHart h;
+  h.open_pmp();
+  REQUIRE(h.csrw(0x302, supervisor ? 1 << 3 | 1 << 8 : 0));  // medeleg: breakpoint, U-mode ecall
+  REQUIRE(h.csrw(kTdata1, kType6 | (supervisor ? kS : kM) | kLoad));
+  REQUIRE(h.csrw(kTdata2, kData));
+  const auto caught = [&] {
+    uint64_t value;
+    return !h.mmu->load(kData, 8, value);
+  };
+  const auto leave = [&] { return supervisor ? exec_sret(h.hart, 0) : exec_mret(h.hart, 0); };
+  // Any trap, not only a trigger's.
+  h.enter(Priv::kUser);
+  exec_ecall(h.hart);
+  take_exception(h.hart);
+  REQUIRE(h.hart.priv == (supervisor ? Priv::kSupervisor : Priv::kMachine));
+  CHECK_FALSE(caught());
+  h.hart.csr.mstatus |= enable;
+  CHECK(caught());
+  h.hart.csr.mstatus &= ~enable;
+  CHECK_FALSE(caught());
+  REQUIRE(leave() == SysResult::kRedirect);
+  h.enter(supervisor ? Priv::kSupervisor : Priv::kMachine);
+  REQUIRE(caught());
+  take_exception(h.hart);
+  CHECK_FALSE(caught());
+  REQUIRE(leave() == SysResult::kRedirect);
+  CHECK(caught());
 }
 
 }  // namespace hv::test
