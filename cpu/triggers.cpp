@@ -117,6 +117,23 @@ bool pass_atomic_triggers(Hart& hart, uint64_t address, uint64_t size, Access ac
   return pass(hart, address, size, access == Access::kLoad ? kLoad : kLoad | kStore);
 }
 
+uint64_t legal_tdata1(uint64_t value) {
+  const uint64_t type = value >> kTypeShift;
+  Trigger trigger;
+  if (type == kTypeMcontrol) {
+    trigger.tdata1 = value & (kControl | kHit | kSizeHi | kSizeLo);
+  } else if (type == kTypeMcontrol6) {
+    trigger.tdata1 = value & (kControl | kHit0 | kSize6);
+  } else {
+    return kTypeDisabled << kTypeShift;
+  }
+  trigger.tdata1 |= type << kTypeShift;
+  // A size that no access has is not taken.
+  if (wanted_size(trigger) == 0)
+    trigger.tdata1 &= ~(type == kTypeMcontrol ? kSizeHi | kSizeLo : kSize6);
+  return trigger.tdata1;
+}
+
 uint64_t read_tselect(Hart& hart, unsigned) {
   return hart.csr.tselect;
 }
@@ -128,20 +145,7 @@ uint64_t read_tdata1(Hart& hart, unsigned) {
   return selected(hart).tdata1;
 }
 void write_tdata1(Hart& hart, unsigned, uint64_t value, uint64_t) {
-  Trigger& trigger = selected(hart);
-  const uint64_t type = value >> kTypeShift;
-  if (type == kTypeMcontrol) {
-    trigger.tdata1 = value & (kControl | kHit | kSizeHi | kSizeLo);
-  } else if (type == kTypeMcontrol6) {
-    trigger.tdata1 = value & (kControl | kHit0 | kSize6);
-  } else {
-    trigger.tdata1 = 0;
-  }
-  const bool known = type == kTypeMcontrol || type == kTypeMcontrol6;
-  trigger.tdata1 |= (known ? type : kTypeDisabled) << kTypeShift;
-  // A size that no access has is not taken.
-  if (known && wanted_size(trigger) == 0)
-    trigger.tdata1 &= ~(type == kTypeMcontrol ? kSizeHi | kSizeLo : kSize6);
+  selected(hart).tdata1 = legal_tdata1(value);
   find_armed(hart);
 }
 

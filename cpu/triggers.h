@@ -28,6 +28,9 @@ bool has_trigger(const Hart& hart, uint64_t page, Access access);
 bool pass_triggers(Hart& hart, uint64_t address, uint64_t size, Access access);
 bool pass_atomic_triggers(Hart& hart, uint64_t address, uint64_t size, Access access);
 
+// What tdata1 keeps of a value that is written to it.
+uint64_t legal_tdata1(uint64_t value);
+
 uint64_t read_tselect(Hart& hart, unsigned csr);
 void write_tselect(Hart& hart, unsigned csr, uint64_t value, uint64_t mask);
 uint64_t read_tdata1(Hart& hart, unsigned csr);

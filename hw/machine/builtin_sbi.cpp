@@ -11,20 +11,14 @@
 #include "cpu/mmu.h"
 #include "cpu/system_ops.h"
 #include "cpu/trap.h"
+#include "hw/machine/sbi_dbtr.h"
 #include "hw/machine/sbi_pmu.h"
+#include "hw/machine/sbi_return.h"
 
 namespace hv {
 namespace {
 
-// SBI specification 2.0, chapter 3 (Binary Encoding).
-enum SbiError : int64_t {
-  kSuccess = 0,
-  kFailed = -1,
-  kNotSupported = -2,
-  kInvalidParam = -3,
-  kInvalidAddress = -5,
-  kAlreadyAvailable = -6,
-};
+using enum SbiError;
 
 enum Extension : uint64_t {
   kLegacySetTimer = 0,
@@ -44,6 +38,7 @@ enum Extension : uint64_t {
   kSrst = 0x53525354,
   kDbcn = 0x4442434e,
   kPmu = 0x504d55,
+  kDbtr = 0x44425452,
 };
 
 constexpr uint64_t kSpecVersion = 2u << 24;  // 2.0
@@ -59,11 +54,7 @@ constexpr uint64_t kSsip = 1ull << static_cast<unsigned>(HartIrq::kSupervisorSof
 // the specification allows partial writes.
 constexpr size_t kConsoleLimit = 64 << 10;
 
-// What a call returns in a0 and a1.
-struct Return {
-  SbiError error = kSuccess;
-  uint64_t value = 0;
-};
+using Return = SbiReturn;
 
 class BuiltinSbiImpl final : public BuiltinSbi {
  public:
@@ -72,9 +63,14 @@ class BuiltinSbiImpl final : public BuiltinSbi {
         memory_(memory),
         console_(console),
         control_(control),
-        suspended_(harts.count()) {}
+        suspended_(harts.count()),
+        triggers_(harts.count()) {}
 
   void set_console_input(ConsoleInput input) override { console_input_ = std::move(input); }
+  void enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque) override {
+    leave_to_supervisor(hart, address, opaque);
+    if (hart.config->debug_triggers) triggers_[hart.id].reset(hart);
+  }
   SysResult supervisor_ecall(Hart& hart) override;
 
  private:
@@ -112,6 +108,7 @@ class BuiltinSbiImpl final : public BuiltinSbi {
   ConsoleInput console_input_;
   // The hart's last call was HSM suspend; while it sleeps it counts as suspended.
   std::vector<std::atomic<bool>> suspended_;
+  std::vector<SbiDbtr> triggers_;  // each its hart's
 };
 
 SysResult finish(Hart& hart, const Return& result) {
@@ -170,11 +167,12 @@ SysResult BuiltinSbiImpl::supervisor_ecall(Hart& hart) {
       return finish(hart, system_reset(hart, static_cast<uint32_t>(a0), static_cast<uint32_t>(a1)));
     case kDbcn:
       return debug_console(hart, function);
-    case kPmu: {
+    case kPmu:
       if (!hart.has(Ext::kZihpm)) break;
-      const SbiPmuReturn result = sbi_pmu_call(hart, function);
-      return finish(hart, {static_cast<SbiError>(result.error), result.value});
-    }
+      return finish(hart, sbi_pmu_call(hart, function));
+    case kDbtr:
+      if (!hart.config->debug_triggers) break;
+      return finish(hart, triggers_[hart.id].call(hart, memory_, function));
     default:
       if (extension <= kLegacyShutdown) return legacy(hart, extension);
   }
@@ -217,7 +215,7 @@ SysResult BuiltinSbiImpl::legacy(Hart& hart, uint64_t extension) {
       result = fence(hart, targets, translation_fence(start, size, hart.x[13]));
       break;
   }
-  return finish_legacy(hart, result.error);
+  return finish_legacy(hart, static_cast<int64_t>(result.error));
 }
 
 Return BuiltinSbiImpl::base(const Hart& hart, uint64_t function, uint64_t argument) const {
@@ -232,6 +230,7 @@ Return BuiltinSbiImpl::base(const Hart& hart, uint64_t function, uint64_t argume
       static constexpr std::array kModern{kBase, kTime, kIpi, kRfence, kHsm, kSrst, kDbcn};
       const bool available = argument <= kLegacyShutdown ||
                              (argument == kPmu && hart.has(Ext::kZihpm)) ||
+                             (argument == kDbtr && hart.config->debug_triggers) ||
                              std::find(kModern.begin(), kModern.end(), argument) != kModern.end();
       return {kSuccess, available};
     }
@@ -446,7 +445,9 @@ std::unique_ptr<BuiltinSbi> BuiltinSbi::create(VcpuSet& harts, GuestMemory& memo
                                                CharBackend* console, SystemControl& control) {
   auto sbi = std::make_unique<BuiltinSbiImpl>(harts, memory, console, control);
   harts.set_environment_calls(sbi.get());
-  harts.set_start_hook(enter_supervisor);
+  harts.set_start_hook([sbi = sbi.get()](Hart& hart, uint64_t address, uint64_t opaque) {
+    sbi->enter_supervisor(hart, address, opaque);
+  });
   return sbi;
 }
 

@@ -13,9 +13,9 @@
 
 namespace hv {
 
-// Extensions BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU and the legacy calls 0-8, per SBI v2.0;
-// all others are probed as absent. Implementation id 0x6876 ("hv", assigned to nobody). Calls
-// arrive on the hart threads, several at once.
+// Extensions BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU and the legacy calls 0-8, per SBI v2.0,
+// and DBTR of v3.0 (sbi_dbtr.h); all others are probed as absent. Implementation id 0x6876 ("hv",
+// assigned to nobody). Calls arrive on the hart threads, several at once.
 //
 // SRST: shutdown is a guest shutdown with status 0, or a guest panic with status 1 when the reason
 // is a system failure; cold and warm reboot both reset the machine. HSM suspend is a WFI; the
@@ -35,12 +35,17 @@ class BuiltinSbi : public EnvironmentCalls {
   using ConsoleInput = std::function<size_t(std::span<uint8_t> bytes)>;
   virtual void set_console_input(ConsoleInput input) = 0;
 
-  // What firmware leaves for S-mode: delegation, counters, envcfg, one PMP entry over everything;
-  // then a0 = hart id, a1 = opaque, pc = address, S-mode with paging off (SBI HSM hart_start).
-  static void enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque);
+  // What firmware leaves for S-mode: delegation, counters, envcfg, one PMP entry over everything,
+  // no debug triggers; then a0 = hart id, a1 = opaque, pc = address, S-mode with paging off (SBI
+  // HSM hart_start). On the hart's thread, or while it is parked.
+  virtual void enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque) = 0;
   // Only what hart_start and a non-retentive resume set in S-mode: satp = 0, sstatus.SIE = 0,
   // a0 = hart id, a1 = opaque, pc = address.
   static void resume_supervisor(Hart& hart, uint64_t address, uint64_t opaque);
+
+ protected:
+  // enter_supervisor for what lies in the hart.
+  static void leave_to_supervisor(Hart& hart, uint64_t address, uint64_t opaque);
 };
 
 }  // namespace hv

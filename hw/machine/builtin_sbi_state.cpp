@@ -53,7 +53,7 @@ void BuiltinSbi::resume_supervisor(Hart& hart, uint64_t address, uint64_t opaque
   state_changed(hart);
 }
 
-void BuiltinSbi::enter_supervisor(Hart& hart, uint64_t address, uint64_t opaque) {
+void BuiltinSbi::leave_to_supervisor(Hart& hart, uint64_t address, uint64_t opaque) {
   // Through the CSRs' own write rules, so that what the hart lacks stays read-only.
   debug_write_csr(hart, kMedeleg, kDelegatedExceptions);
   debug_write_csr(hart, kMideleg, kDelegatedInterrupts);

@@ -7,13 +7,7 @@
 namespace hv {
 namespace {
 
-enum SbiError : int64_t {
-  kSuccess = 0,
-  kNotSupported = -2,
-  kInvalidParam = -3,
-  kAlreadyStarted = -7,
-  kAlreadyStopped = -8,
-};
+using enum SbiError;
 
 // Flags of config_matching, start and stop.
 constexpr uint64_t kSkipMatch = 1 << 0, kClearValue = 1 << 1, kAutoStart = 1 << 2,
@@ -50,14 +44,14 @@ uint64_t named(uint64_t base, uint64_t mask) {
   return lost || bits & ~(kHpmBits | kFixedBits) ? 0 : bits;
 }
 
-SbiPmuReturn counter_info(uint64_t counter) {
+SbiReturn counter_info(uint64_t counter) {
   if (counter >= kCounters || !((kHpmBits | kFixedBits) >> counter & 1)) return {kInvalidParam};
   return {kSuccess, (kFirstCounterCsr + counter) | (kCounterWidth - 1) << 12};
 }
 
 // Linux names counter 1 with all others, so a mask may hold what does not exist.
-SbiPmuReturn config_matching(Hart& hart, uint64_t base, uint64_t mask, uint64_t flags,
-                             uint64_t event, uint64_t data) {
+SbiReturn config_matching(Hart& hart, uint64_t base, uint64_t mask, uint64_t flags, uint64_t event,
+                          uint64_t data) {
   if (base >= kCounters || mask == 0 || flags & ~kConfigFlags) return {kInvalidParam};
   const uint64_t candidates = mask << base & kHpmBits;
   unsigned counter = 0;
@@ -83,9 +77,9 @@ SbiPmuReturn config_matching(Hart& hart, uint64_t base, uint64_t mask, uint64_t 
   return {kSuccess, counter};
 }
 
-SbiPmuReturn start_counters(Hart& hart, uint64_t counters, uint64_t flags, uint64_t initial) {
+SbiReturn start_counters(Hart& hart, uint64_t counters, uint64_t flags, uint64_t initial) {
   if (!counters || flags & ~kSetInitialValue) return {kInvalidParam};
-  SbiPmuReturn result;
+  SbiReturn result;
   for (uint64_t left = counters; left; left &= left - 1) {
     const auto counter = static_cast<unsigned>(std::countr_zero(left));
     if (!taken(hart, counter)) {
@@ -100,9 +94,9 @@ SbiPmuReturn start_counters(Hart& hart, uint64_t counters, uint64_t flags, uint6
   return result;
 }
 
-SbiPmuReturn stop_counters(Hart& hart, uint64_t counters, uint64_t flags) {
+SbiReturn stop_counters(Hart& hart, uint64_t counters, uint64_t flags) {
   if (!counters || flags & ~kReset) return {kInvalidParam};
-  SbiPmuReturn result;
+  SbiReturn result;
   for (uint64_t left = counters & kHpmBits; left; left &= left - 1) {
     const auto counter = static_cast<unsigned>(std::countr_zero(left));
     if (!running(hart, counter)) result.error = kAlreadyStopped;
@@ -114,7 +108,7 @@ SbiPmuReturn stop_counters(Hart& hart, uint64_t counters, uint64_t flags) {
 
 }  // namespace
 
-SbiPmuReturn sbi_pmu_call(Hart& hart, uint64_t function) {
+SbiReturn sbi_pmu_call(Hart& hart, uint64_t function) {
   const uint64_t* a = &hart.x[10];
   switch (function) {
     case 0:

@@ -138,7 +138,7 @@ bool VirtBoard::place_hart(Hart& hart) const {
   constexpr unsigned kA0 = 10, kA1 = 11, kA2 = 12;
   if (images_.firmware() == Firmware::kBuiltin) {
     if (hart.id != 0) return false;
-    BuiltinSbi::enter_supervisor(hart, images_.start_address(), images_.device_tree_address());
+    sbi_->enter_supervisor(hart, images_.start_address(), images_.device_tree_address());
     return true;
   }
   hart.pc = images_.start_address();

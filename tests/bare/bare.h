@@ -1,5 +1,6 @@
 // What bare-metal test programs for the virt board share: start.S starts every hart in M-mode with
-// a stack of its own and calls bare_main; when hart 0 returns, the machine is switched off.
+// a stack of its own and calls bare_main; when hart 0 returns, the machine is switched off. With
+// SUPERVISOR, firmware has started hart 0 in S-mode, and there is no other.
 #pragma once
 
 typedef unsigned long u64;

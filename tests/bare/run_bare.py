@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds a bare-metal program and runs it on four harts; it passes when its last line is PASS.
 
-usage: run_bare.py EMULATOR SOURCE... [--define NAME=VALUE]... [--seconds N]
+usage: run_bare.py EMULATOR SOURCE... [--define NAME=VALUE]... [--seconds N] [--firmware FILE]
 
 The program's output is printed. Any emulator with QEMU's command line will do.
 Environment: HV_TIME_SCALE, a factor for the time limit, which only ends a program that hangs;
@@ -23,12 +23,16 @@ MARCH = "rv64imafdc_zicsr_zifencei"
 SKIP = 77
 
 
-def build_bare(compiler, output, *sources, defines=()):
+def build_bare(compiler, output, *sources, defines=(), supervisor=False):
     """Links a program for the virt board; see bare.h."""
+    base = 0x80200000 if supervisor else 0x80000000
+    if supervisor:
+        defines = ["SUPERVISOR", *defines]
     subprocess.run([compiler, "-O1", f"-march={MARCH}", "-mabi=lp64d", "-mcmodel=medany", "-ffreestanding",
                     "-fno-builtin", "-fno-pic", "-no-pie", "-fno-stack-protector", "-nostdlib", "-static",
                     "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none", "-Wl,--no-relax",
-                    "-Wl,--no-warn-rwx-segments", f"-Wl,-T,{HERE / 'bare.ld'}",
+                    "-Wl,--no-warn-rwx-segments", f"-Wl,--defsym=bare_base={base}",
+                    f"-Wl,-T,{HERE / 'bare.ld'}",
                     *(f"-D{define}" for define in defines), "-o", output,
                     HERE / "start.S", HERE / "bare.c", *sources], check=True)  # fmt: skip
 
@@ -39,6 +43,7 @@ def main():
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--define", action="append", default=[])
     parser.add_argument("--smp", type=int, default=4)
+    parser.add_argument("--firmware", help="run it in S-mode on one hart; `default` is the emulator's own")
     parser.add_argument("--seconds", type=float, default=100)
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
@@ -55,8 +60,10 @@ def main():
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder) / "program"
-        build_bare(options.compiler, program, *options.sources, defines=defines)
-        line = [options.emulator, "-M", "virt", "-smp", str(options.smp), "-m", "64", "-bios", "none",
+        supervisor = options.firmware is not None
+        build_bare(options.compiler, program, *options.sources, defines=defines, supervisor=supervisor)
+        smp = "1" if supervisor else str(options.smp)
+        line = [options.emulator, "-M", "virt", "-smp", smp, "-m", "64", "-bios", options.firmware or "none",
                 "-kernel", program, "-display", "none", "-monitor", "none", "-serial", "stdio"]  # fmt: skip
         try:
             done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit)

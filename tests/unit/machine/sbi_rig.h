@@ -89,9 +89,9 @@ class SbiRig {
                            }};
     harts = VcpuSet::create(config).value();
     sbi = BuiltinSbi::create(*harts, *memory, &console, control);
-    harts->set_reset_hook([](Hart& hart) {
+    harts->set_reset_hook([this](Hart& hart) {
       if (hart.id != 0) return false;
-      BuiltinSbi::enter_supervisor(hart, kEntry, kTree);
+      sbi->enter_supervisor(hart, kEntry, kTree);
       return true;
     });
     harts->reset_all();

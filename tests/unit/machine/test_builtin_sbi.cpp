@@ -9,7 +9,8 @@ using namespace hv::test;
 namespace {
 
 constexpr uint64_t kBase = 0x10, kTime = 0x54494d45, kIpi = 0x735049, kRfence = 0x52464e43,
-                   kHsm = 0x48534d, kSrst = 0x53525354, kDbcn = 0x4442434e, kPmu = 0x504d55;
+                   kHsm = 0x48534d, kSrst = 0x53525354, kDbcn = 0x4442434e, kPmu = 0x504d55,
+                   kDbtr = 0x44425452;
 // Chapter 3, table of errors.
 constexpr int64_t kOk = 0, kNotSupported = -2, kInvalidParam = -3, kInvalidAddress = -5,
                   kAlreadyAvailable = -6;
@@ -48,7 +49,7 @@ TEST_CASE("sbi base: versions, ids and probing", "[sbi]") {
   CHECK(id.value > 11);  // not one of those that are given out
   CHECK(rig.ecall(0, kBase, 2).error == kOk);
   for (const uint64_t present :
-       {kBase, kTime, kIpi, kRfence, kHsm, kSrst, kDbcn, kPmu, uint64_t{0}, uint64_t{1},
+       {kBase, kTime, kIpi, kRfence, kHsm, kSrst, kDbcn, kPmu, kDbtr, uint64_t{0}, uint64_t{1},
         uint64_t{2}, uint64_t{3}, uint64_t{4}, uint64_t{5}, uint64_t{6}, uint64_t{7}, uint64_t{8}})
     check(rig.ecall(0, kBase, 3, {present}), kOk, 1);
   // SUSP, NACL, STA, CPPC, FWFT, reserved, and an id with bits above 31.
@@ -463,7 +464,7 @@ TEST_CASE("sbi: every extension and function survives random arguments", "[sbi][
     state = state * 6364136223846793005 + 1442695040888963407;
     return state >> 33 | state << 31;
   };
-  const uint64_t extensions[] = {kBase, kTime, kIpi, kRfence, kDbcn, 0, 3, 5, 6, 7, 9};
+  const uint64_t extensions[] = {kBase, kTime, kIpi, kRfence, kDbcn, kDbtr, 0, 3, 5, 6, 7, 9};
   for (int i = 0; i < 3000; ++i) {
     const auto argument = [&]() -> uint64_t {
       switch (random() % 4) {
