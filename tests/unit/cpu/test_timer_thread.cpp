@@ -1,3 +1,7 @@
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include "cpu/timer_thread.h"
@@ -9,7 +13,20 @@ using hv::test::Goal;
 
 namespace {
 constexpr int64_t kMs = 1'000'000;
+
+// The calling thread's slice by sched_getattr(2), in ns; 0 where the host does not tell.
+uint64_t own_slice() {
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attributes{};
+  const bool told = syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) == 0;
+  return told && attributes.policy == SCHED_OTHER ? attributes.runtime : 0;
 }
+}  // namespace
 
 TEST_CASE("Every armed deadline fires once and not early") {
   constexpr unsigned kSlots = 8;
@@ -29,6 +46,18 @@ TEST_CASE("Every armed deadline fires once and not early") {
   goal.wait();
   for (auto& count : fired) CHECK(count == 1);
   CHECK_FALSE(early);
+}
+
+TEST_CASE("The timer thread asks the host for short slices") {
+  Goal goal(1);
+  uint64_t slice = 0;
+  TimerThread timers(1, [&](unsigned) {
+    slice = own_slice();
+    goal.add();
+  });
+  timers.arm(0, GuestClock::host_now_ns());
+  goal.wait();
+  if (own_slice() != 0) CHECK(slice == 100'000);
 }
 
 TEST_CASE("A slot armed again and again by its own tick never stops") {
