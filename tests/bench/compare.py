@@ -6,6 +6,7 @@
   tests/bench/compare.py programs --program FILE ...   static riscv64 programs, run in the guest
   tests/bench/compare.py compute  [--only NAME,...]    our own set of programs, 4 harts
   tests/bench/compare.py scaling  [--smp 2]            one compute program on each hart at once
+  tests/bench/compare.py ticks    [--smp 4]            timer interrupts of busy harts
   tests/bench/compare.py fio      [--smp 2]            4 KiB random reads; needs fetch-guest --disk
 
 Both get the same files and options; the runs alternate A B A B. Every row gives the medians of
@@ -129,31 +130,38 @@ def programs(options):
                 report(f"{name}, its own score", "score", *scores, lower_is_better=False)
 
 
-def build_compute(directory):
-    """The static binary of tests/bench/compute, and the names of its programs."""
-    source = pathlib.Path(__file__).resolve().parent / "compute"
-    binary = pathlib.Path(directory) / "compute"
+def build_program(name, directory):
+    """The static riscv64 binary of the sources in tests/bench/NAME."""
+    source = pathlib.Path(__file__).resolve().parent / name
+    binary = pathlib.Path(directory) / name
     subprocess.run([COMPILER, "-O2", "-static", "-Wall", "-Wextra", "-o", binary,
                     *sorted(source.glob("*.c")), "-lm", "-pthread"], check=True)  # fmt: skip
+    return binary
+
+
+def compute_names():
+    """The programs of tests/bench/compute."""
     # The list stands in the table of main.c: this host may have nothing that runs the binary.
-    return binary, re.findall(r'\{"([\w-]+)", run_', (source / "main.c").read_text())
+    main_file = pathlib.Path(__file__).resolve().parent / "compute/main.c"
+    return re.findall(r'\{"([\w-]+)", run_', main_file.read_text())
 
 
-def compute_guest(directory, binary, smp, commands):
-    """The demo guest's command line that has the binary as /tmp/compute and runs the shell commands."""
-    disk = pathlib.Path(directory) / "compute.img"
+def program_guest(directory, binary, smp, commands):
+    """The demo guest's command line that has the binary as /tmp/NAME and runs the shell commands."""
+    name = binary.name
+    disk = pathlib.Path(directory) / f"{name}.img"
     data = binary.read_bytes()
     disk.write_bytes(data.ljust((len(data) + 4095) // 4096 * 4096, b"\0"))
     text = (
-        'for s in /sys/block/vd*; do [ "$(cat $s/serial)" = compute ] && d=/dev/${s##*/}; done\n'
-        "cat $d >/tmp/compute; chmod +x /tmp/compute; sleep 5\n"  # the boot's last work is done then
+        f'for s in /sys/block/vd*; do [ "$(cat $s/serial)" = {name} ] && d=/dev/${{s##*/}}; done\n'
+        f"cat $d >/tmp/{name}; chmod +x /tmp/{name}; sleep 5\n"  # the boot's last work is done then
         + commands
         + "sleep 1\n"  # the terminal still writes when the script has ended
     )
     script = script_disk(directory, text)
     return linux(
         "-drive", f"file={disk},format=raw,if=none,id=c,readonly=on",
-        "-device", "virtio-blk-device,drive=c,serial=compute",
+        "-device", f"virtio-blk-device,drive=c,serial={name}",
         "-drive", f"file={script},format=raw,if=none,id=s,readonly=on",
         "-device", "virtio-blk-device,drive=s,serial=script",
         smp=smp, then="script", append="quiet",
@@ -163,11 +171,11 @@ def compute_guest(directory, binary, smp, commands):
 def compute(options):
     """CPU seconds of each program, pair by pair, and the geometric mean of the ratios."""
     with tempfile.TemporaryDirectory() as directory:
-        binary, names = build_compute(directory)
+        binary, names = build_program("compute", directory), compute_names()
         if options.only:
             names = [name for name in names if name in options.only.split(",")]
         commands = "".join(f"echo BEGIN-{name}; /tmp/compute {name}; echo END-{name}\n" for name in names)
-        line = compute_guest(directory, binary, 4, commands)
+        line = program_guest(directory, binary, 4, commands)
         checksums = {}
 
         def measure(emulator):
@@ -200,13 +208,13 @@ def compute(options):
 def scaling(options):
     """How many times as much all harts compute at once as one does alone, by wall time."""
     with tempfile.TemporaryDirectory() as directory:
-        binary, _ = build_compute(directory)
+        binary = build_program("compute", directory)
         program = options.only or "integer-mix"
         for smp in options.smp:
             run = f"/tmp/compute {program} >/tmp/out"
             commands = f"{run}; echo BEGIN-1; {run}; echo END-1; echo BEGIN-ALL; "
             commands += f"{run} & " * smp + "wait; echo END-ALL\n"
-            line = compute_guest(directory, binary, smp, commands)
+            line = program_guest(directory, binary, smp, commands)
 
             def measure(emulator):
                 result = {}
@@ -221,6 +229,33 @@ def scaling(options):
 
             report(f"{program}, {smp} harts beside 1", "times", *columns(paired(options, measure), "times"),
                    lower_is_better=False)  # fmt: skip
+
+
+def ticks(options):
+    """Of the timer interrupts that were due on busy harts, how many came, and how many in time."""
+    with tempfile.TemporaryDirectory() as directory:
+        binary = build_program("ticks", directory)
+        for smp in options.smp:
+            line = program_guest(directory, binary, smp, f"/tmp/ticks {options.seconds}\n")
+
+            def measure(emulator):
+                with Machine(*line, emulator=emulator) as machine:
+                    busy = machine.expect(r"busy (\d+) of (\d+)\s", 600)
+                    start = machine.seen
+                    verdict = machine.expect(r"timers (exact|LOST)", 600).group(1)
+                    output = machine.console[start : machine.seen].decode(errors="replace")
+                    machine.wait()
+                if verdict != b"exact":
+                    sys.exit(f"{emulator[0]}: expirations are missing:\n{output}")
+                timers = re.findall(r"timer \d+ (\d+) of \d+, (\d+) wake-ups", output)
+                expirations, wakes = (sum(map(int, column)) for column in zip(*timers))
+                return {"busy": 100 * int(busy[1]) / int(busy[2]), "timers": 100 * wakes / expirations}
+
+            samples = paired(options, measure)
+            report(f"one busy hart of {smp}: interrupts per 100 ticks of 4 ms", "interrupts",
+                   *columns(samples, "busy"), lower_is_better=False)  # fmt: skip
+            report(f"{smp} busy harts: wake-ups per 100 expirations of 1 ms", "wake-ups",
+                   *columns(samples, "timers"), lower_is_better=False)  # fmt: skip
 
 
 def fio(options):
@@ -275,7 +310,10 @@ def fio(options):
                 report(f"the same, CPU per request", "us", *columns(samples, f"us{depth}"))
 
 
-SUBJECTS = {"boot": boot, "idle": idle, "programs": programs, "compute": compute, "scaling": scaling, "fio": fio}
+SUBJECTS = {
+    "boot": boot, "idle": idle, "programs": programs, "compute": compute, "scaling": scaling, "ticks": ticks,
+    "fio": fio,
+}  # fmt: skip
 
 
 def main():
@@ -294,7 +332,7 @@ def main():
     parser.add_argument("--disk", help="Debian root disk with fio")
     parser.add_argument("--append", default="", help="more kernel command line words")
     parser.add_argument("--size", type=int, default=512, help="MiB of fio's file")
-    parser.add_argument("--seconds", type=int, default=6, help="length of a fio job")
+    parser.add_argument("--seconds", type=int, default=6, help="length of a fio job, of each part of ticks")
     parser.add_argument("--scratch", default="/var/tmp", help="where fio's file lies")
     options = parser.parse_args()
     for name, command in (("--a", options.a), ("--b", options.b)):
