@@ -147,8 +147,8 @@ uint64_t hpm_watch(Hart& hart) {
     const uint64_t left = ~counter.value;
     shortest = std::min(shortest, std::max(left / kFastestPerTick, kShortestWatch));
   });
-  if (shortest == ~0ull) return shortest;
-  return hart.clock->now() + shortest;
+  const uint64_t now = hart.clock->now();  // anything, for the guest can set it
+  return shortest < ~now ? now + shortest : ~0ull;
 }
 
 }  // namespace hv

@@ -30,14 +30,21 @@ constexpr uint64_t join(uint32_t high, uint32_t low) {
   return uint64_t{high} << 32 | low;
 }
 
+// `old` with the half at `offset` replaced.
+uint64_t with_word(uint64_t old, uint64_t offset, uint64_t value) {
+  const auto word = static_cast<uint32_t>(value);
+  return offset & 4 ? join(word, static_cast<uint32_t>(old)) : join(high_half(old), word);
+}
+
 }  // namespace
 
-Clint::Clint(std::vector<HartPort*> harts, const GuestClock& clock)
+Clint::Clint(std::vector<HartPort*> harts, GuestClock& clock)
     : harts_(harts.size()), clock_(clock) {
   for (size_t i = 0; i < harts.size(); ++i) harts_[i].port = harts[i];
 }
 
 void Clint::reset() {
+  clock_.set(0);
   for (size_t i = 0; i < harts_.size(); ++i) {
     write_msip(i, 0);
     harts_[i].port->set_mtimecmp(~0ull);
@@ -90,10 +97,22 @@ void Clint::write_msip(uint64_t index, uint32_t value) {
   hart.port->set_irq(HartIrq::kMachineSoftware, hart.msip);
 }
 
+void Clint::set_time(uint64_t ticks) {
+  clock_.set(ticks);
+  for (PerHart& hart : harts_) {
+    const MutexLock lock(hart.mutex);
+    hart.port->set_mtimecmp(hart.port->mtimecmp());  // makes it compare again
+  }
+}
+
 void Clint::mmio_write(uint64_t offset, unsigned size, uint64_t value) {
   if (offset < kMtimecmpBase) {
     write_msip(offset / 4, static_cast<uint32_t>(value));
     if (size == 8) write_msip(offset / 4 + 1, high_half(value));
+    return;
+  }
+  if (offset >= kMtimeBase) {
+    set_time(size < 8 ? with_word(clock_.now(), offset, value) : value);
     return;
   }
   const uint64_t index = (offset - kMtimecmpBase) / 8;
@@ -103,11 +122,7 @@ void Clint::mmio_write(uint64_t offset, unsigned size, uint64_t value) {
   }
   PerHart& hart = harts_[index];
   const MutexLock lock(hart.mutex);
-  if (size < 8) {
-    const uint64_t old = hart.port->mtimecmp();
-    const auto word = static_cast<uint32_t>(value);
-    value = offset & 4 ? join(word, static_cast<uint32_t>(old)) : join(high_half(old), word);
-  }
+  if (size < 8) value = with_word(hart.port->mtimecmp(), offset, value);
   hart.port->set_mtimecmp(value);
 }
 

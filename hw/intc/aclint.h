@@ -16,8 +16,8 @@ namespace hv {
 // SiFive's CLINT window: one MSIP word per hart at 0, one 64-bit MTIMECMP per hart at 0x4000, MTIME
 // at 0xbff8. Registers of harts that do not exist read as 0 and ignore writes.
 //
-// MTIME is the GuestClock, which is one time base for the time CSR, mtimecmp and stimecmp. It
-// cannot be written: such a store is ignored and logged as a guest error.
+// MTIME is the GuestClock, which is one time base for the time CSR, mtimecmp and stimecmp. A store
+// to it sets them all (privileged specification 3.2.1: a read-write register), a reset to 0.
 //
 // Registers: any hart thread. Each hart's pair has a mutex of its own: it keeps the halves of a
 // 32-bit MTIMECMP update together and drives MSIP in the order of the stores.
@@ -27,7 +27,7 @@ class Clint final : public Device, public MmioDevice {
   static constexpr unsigned kMinAccess = 4, kMaxAccess = 8;
 
   // `harts[i]` belongs to hart id i; at most 64. The ports and the clock outlive the device.
-  Clint(std::vector<HartPort*> harts, const GuestClock& clock);
+  Clint(std::vector<HartPort*> harts, GuestClock& clock);
 
   std::string_view type_name() const override { return "riscv.sifive.clint"; }
   void reset() override;
@@ -45,6 +45,7 @@ class Clint final : public Device, public MmioDevice {
   uint32_t read_word(uint64_t offset);
   uint64_t read_double(uint64_t offset) const;
   void write_msip(uint64_t index, uint32_t value);
+  void set_time(uint64_t ticks);
 
   struct PerHart {
     HartPort* port = nullptr;
@@ -52,7 +53,7 @@ class Clint final : public Device, public MmioDevice {
     bool msip HV_GUARDED_BY(mutex) = false;
   };
   std::vector<PerHart> harts_;
-  const GuestClock& clock_;
+  GuestClock& clock_;
 };
 
 // ACLINT SSWI: one SETSSIP word per hart; storing a value with bit 0 set makes the hart's

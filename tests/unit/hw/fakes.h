@@ -44,12 +44,16 @@ class FakeHart final : public HartPort {
     ++calls_.at(bit);
     busy_.at(bit) = false;
   }
-  void set_mtimecmp(uint64_t deadline_ticks) override { mtimecmp_ = deadline_ticks; }
+  void set_mtimecmp(uint64_t deadline_ticks) override {
+    mtimecmp_ = deadline_ticks;
+    ++timer_updates_;
+  }
   uint64_t mtimecmp() const override { return mtimecmp_; }
   unsigned hart_id() const override { return id_; }
 
   bool level(HartIrq irq) const { return levels_.at(static_cast<unsigned>(irq)); }
   unsigned calls(HartIrq irq) const { return calls_.at(static_cast<unsigned>(irq)); }
+  unsigned timer_updates() const { return timer_updates_; }
   bool overlapped() const { return overlapped_; }
 
  private:
@@ -58,6 +62,7 @@ class FakeHart final : public HartPort {
   std::array<std::atomic<unsigned>, 16> calls_{};
   std::atomic<bool> overlapped_{false};
   std::atomic<uint64_t> mtimecmp_{~0ull};
+  std::atomic<unsigned> timer_updates_{0};
 };
 
 // Takes at most `room` bytes of output; tests run it on one thread, or only through write().
