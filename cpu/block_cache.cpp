@@ -188,8 +188,13 @@ Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
                  .hash_next = nullptr,
                  .physical = source.physical,
                  .physical2 = source.physical2,
-                 .chainable = keep && !source.host2};
+                 .entry = nullptr,
+                 .heat = finisher_.heat,
+                 .chainable = keep && !source.host2,
+                 .native = nullptr};
   std::copy_n(ops.begin(), count + 1, block->ops());
+  block->entry = block->ops()->handler;
+  if (finisher_.cold && block->chainable) block->ops()->handler = finisher_.cold;
   std::copy_n(code.begin(), bytes, block->source());
   return block;
 }

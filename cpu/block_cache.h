@@ -20,6 +20,8 @@ namespace hv {
 inline constexpr uint64_t kNoPhysical = ~0ull;
 inline constexpr unsigned kMaxBlockOps = 64;
 
+struct NativeTrace;
+
 // A run of instructions without a way in but its start. In memory it is followed by op_count + 1
 // DecodedOps (the last one ends a block that no jump ends, and holds its length) and then by a copy
 // of its source bytes.
@@ -37,9 +39,14 @@ struct Block {
   // Where the second half of the instruction lies, of a block that is one instruction across two
   // pages; else kNoPhysical.
   uint64_t physical2;
+  // With Finisher::cold: the first op's own handler, and what is left of Finisher::heat.
+  const void* entry;
+  uint32_t heat;
   // May be entered from within its virtual page without another look at the translation: not an
   // instruction across two pages, nor one of a page that a PMP entry divides.
   bool chainable;
+  // The engine's own.
+  NativeTrace* native;
 
   DecodedOp* ops() { return reinterpret_cast<DecodedOp*>(this + 1); }
   uint8_t* source() { return reinterpret_cast<uint8_t*>(ops() + op_count + 1); }
@@ -68,6 +75,9 @@ class BlockCache {
         finish;
     // Handler of the block that stands for an unknown successor.
     const void* unlinked = nullptr;
+    // When not nullptr: what chainable blocks begin with, instead of Block::entry.
+    const void* cold = nullptr;
+    uint32_t heat = 0;
   };
 
   BlockCache(Hart& hart, Finisher finisher, size_t byte_limit = kDefaultByteLimit);

@@ -1,6 +1,8 @@
 // An execution engine: runs one hart's instructions.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "cpu/hart.h"
@@ -28,5 +30,14 @@ class Engine {
 };
 
 std::unique_ptr<Engine> make_interpreter(Hart& hart);
+
+struct JitOptions {
+  // How often a block runs before its path is compiled. 0: before it first runs, and alone, for
+  // nothing is known about its path: for tests.
+  uint32_t threshold = 64;
+  size_t code_bytes = size_t{32} << 20;  // room for code, for each hart
+};
+// The interpreter with a compiler for hot code; without the latter where the host has none.
+std::unique_ptr<Engine> make_jit(Hart& hart, const JitOptions& options);
 
 }  // namespace hv

@@ -39,6 +39,7 @@ enum Request : uint32_t {
   kReqTimer = 1u << 1,      // a timer deadline has passed: recompute MTIP and STIP
   kReqMailbox = 1u << 2,    // functions are queued for this hart
   kReqPark = 1u << 3,       // stop the world, or this hart stops: leave run()
+  kReqHot = 1u << 30,       // the engine's own: a block is to be compiled
   kReqStep = 1u << 31,      // Engine::step()'s own: set while it runs, nobody else's concern
 };
 
@@ -132,6 +133,9 @@ class Hart {
   // have been dropped; engines tag virtual-pc caches with it. Returning to a context whose
   // translations still stand gives its former number. Written by Mmu alone.
   uint64_t fetch_generation = 1;
+
+  // Compiled code's own: the page of the virtual address where it runs.
+  uint64_t native_page = 0;
 
   // LR/SC: the reservation is the physical address and the value that LR saw.
   uint64_t reservation_address = ~0ull;

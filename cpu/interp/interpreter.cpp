@@ -1,11 +1,15 @@
 #include "cpu/interp/interpreter.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <iterator>
 #include <memory>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
+#include "cpu/decode.h"
 #include "cpu/fpu.h"
 #include "cpu/semantics.h"
 #include "cpu/trap.h"
@@ -21,6 +25,9 @@ bool in_page(uint64_t offset) {
 bool aligned(const Hart& hart, uint64_t pc) {
   return !(pc & 2) || hart.has(Ext::kC);
 }
+
+// Where a path ends that has not ended by itself.
+constexpr size_t kMaxPathOps = 200;
 
 bool requested(const Hart& hart) {
   return hart.requests.load(std::memory_order_relaxed) != 0;
@@ -67,6 +74,9 @@ struct Interpreter::Labels {
   const void* checked_jalr;
   const void* end_of_block;
   const void* unlinked;
+  // What a block begins with until it is compiled, and then.
+  const void* cold;
+  const void* native;
 };
 
 // What ends a handler. Each handler ends in a dispatch of its own, which gives the host's branch
@@ -212,7 +222,9 @@ EngineExit Interpreter::execute(AnyHart& hart, Block* block, Labels* labels) {
                .misaligned_jal = &&misaligned_jal,
                .checked_jalr = &&checked_jalr,
                .end_of_block = &&end_of_block,
-               .unlinked = &&unlinked};
+               .unlinked = &&unlinked,
+               .cold = &&cold,
+               .native = &&native};
     return EngineExit::kRequest;
   }
   if (!block) goto resume;
@@ -279,6 +291,46 @@ unlinked:
   if (block->chainable) cache_.link(link, block);
   HV_ENTER(block);
 
+// pc is exact.
+cold:
+  if (--block->heat != 0) [[likely]]
+    goto * block->entry;
+  // Never again, if its path cannot be compiled.
+  block->ops()->handler = block->entry;
+  hart.requests.fetch_or(kReqHot, std::memory_order_relaxed);
+  goto leave;
+
+native:
+  if (!jit_->current(*block->native)) {
+    forget_native(*block);
+    goto * block->entry;
+  }
+  hart.instret += retired;
+  retired = 0;
+  {
+    const JitCompiler::Result result = jit_->enter(*block->native, pc);
+    pc = hart.pc = result.pc;
+    if (result.exit == NativeExit::kException) {
+      if (hart.exception_cause == Cause::kIllegalInstruction)
+        hart.exception_tval = static_cast<const NativePoint*>(result.detail)->word;
+      goto trap;
+    }
+    if (requested(hart)) goto leave;
+    block = cache_.lookup_recent(hart, pc);
+    if (!block) {
+      const uint64_t clears = cache_.clears();
+      block = cache_.lookup();
+      if (!block) goto trap;
+      if (cache_.clears() != clears) HV_ENTER(block);
+    }
+    if (result.exit == NativeExit::kInterpret) {
+      op = block->ops();
+      goto * block->entry;
+    }
+    lead_on(static_cast<const NativeLink*>(result.detail), *block);
+    HV_ENTER(block);
+  }
+
 misaligned_branch:
   hart.raise(Cause::kFetchMisaligned, pc + semantics::imm64(*op));
   goto exception;
@@ -315,6 +367,7 @@ trap:
 resume:
   pc = hart.pc;
   cache_.unlink_outdated();
+  if (jit_) jit_->sync();
   if (requested(hart)) goto leave;
   block = cache_.lookup_recent(hart, pc);
   if (block) HV_ENTER(block);
@@ -330,11 +383,14 @@ leave:
   return EngineExit::kRequest;
 }
 
-Interpreter::Interpreter(Hart& hart) : hart_(hart), cache_(hart, make_finisher()) {}
+Interpreter::Interpreter(Hart& hart, std::unique_ptr<Jit> jit)
+    : hart_(hart), jit_(std::move(jit)), cache_(hart, make_finisher()) {}
 
 BlockCache::Finisher Interpreter::make_finisher() {
   Labels labels;
   execute(hart_, nullptr, &labels);
+  cold_handler_ = labels.cold;
+  native_handler_ = labels.native;
   const auto handler_of = [labels, compressed = hart_.has(Ext::kC)](Op kind, const DecodedOp& op,
                                                                     uint64_t offset) {
     if (kind == Op::jal && !compressed && (op.imm & 2)) return labels.misaligned_jal;
@@ -366,13 +422,91 @@ BlockCache::Finisher Interpreter::make_finisher() {
       ++i;
     }
   };
-  return {.finish = finish, .unlinked = labels.unlinked};
+  return {.finish = finish,
+          .unlinked = labels.unlinked,
+          .cold = jit_ ? labels.cold : nullptr,
+          .heat = jit_ ? initial_heat() : 0};
 }
 
 EngineExit Interpreter::run(Hart& hart) {
   if (requested(hart)) return EngineExit::kRequest;
   const fp::Session session(hart);
-  return execute(hart, nullptr);
+  for (;;) {
+    const EngineExit exit = execute(hart, nullptr);
+    if (!(hart.requests.load(std::memory_order_relaxed) & kReqHot)) return exit;
+    hart.requests.fetch_and(~kReqHot, std::memory_order_relaxed);
+    compile_path();
+    if (requested(hart)) return EngineExit::kRequest;
+  }
+}
+
+void Interpreter::compile_path() {
+  Block* const first = cache_.lookup_recent(hart_, hart_.pc);
+  if (!first) return;
+  const uint64_t page = hart_.pc & kPageMask, clears = cache_.clears();
+  std::vector<Block*> path;
+  bool loops = false;
+  size_t ops = 0;
+  for (Block* block = first;;) {
+    path.push_back(block);
+    ops += block->op_count;
+    if (jit_->options().threshold == 0 || !run_alone(*block) || ops > kMaxPathOps) break;
+    if (cache_.clears() != clears) return;
+    if ((hart_.pc & kPageMask) != page || requested(hart_)) break;
+    block = cache_.lookup();
+    if (!block) {
+      take_exception(hart_);
+      break;
+    }
+    if (cache_.clears() != clears) return;
+    loops = block == first;
+    if (loops || !block->chainable || block->native || std::ranges::find(path, block) != path.end())
+      break;
+  }
+  if (cache_.clears() != clears) return;
+  NativeTrace* native = jit_->compile(path, loops);
+  if (native) {
+    first->native = native;
+    first->ops()->handler = native_handler_;
+  } else if (jit_->full()) {
+    flush_code();
+  }
+}
+
+// Runs one block at hart.pc by the interpreter; whether it ran to its end and a path may go on from
+// there.
+bool Interpreter::run_alone(Block& block) {
+  const uint32_t count = block.op_count;
+  const Op last = decode(block.word(&block.ops()[count - 1]), hart_.config->extensions).op;
+  if (!JitCompiler::compiles(last) || last == Op::jalr) return false;
+  const void* const handler = block.ops()->handler;
+  const uint64_t clears = cache_.clears(), retired = hart_.instret;
+  block.ops()->handler = block.entry;
+  hart_.requests.fetch_or(kReqStep, std::memory_order_relaxed);
+  execute(hart_, &block);
+  hart_.requests.fetch_and(~kReqStep, std::memory_order_relaxed);
+  if (cache_.clears() != clears) return false;
+  block.ops()->handler = handler;
+  return hart_.instret - retired == count;
+}
+
+void Interpreter::forget_native(Block& block) {
+  block.native = nullptr;
+  block.heat = initial_heat();
+  block.ops()->handler = cold_handler_;
+}
+
+void Interpreter::lead_on(const NativeLink* link, Block& to) {
+  if (!to.native || !jit_->current(*to.native)) return;
+  if (link)
+    jit_->connect(link, *to.native);
+  else
+    jit_->remember(hart_.pc, *to.native);
+}
+
+void Interpreter::flush_code() {
+  cache_.clear();
+  if (jit_) jit_->clear();
 }
 
 void Interpreter::step(Hart& hart) {
@@ -390,8 +524,14 @@ void Interpreter::step(Hart& hart) {
   hart.requests.fetch_and(~kReqStep, std::memory_order_relaxed);
 }
 
+Interpreter::~Interpreter() = default;
+
 std::unique_ptr<Engine> make_interpreter(Hart& hart) {
   return std::make_unique<Interpreter>(hart);
+}
+
+std::unique_ptr<Engine> make_jit(Hart& hart, const JitOptions& options) {
+  return std::make_unique<Interpreter>(hart, Jit::create(hart, options));
 }
 
 }  // namespace hv

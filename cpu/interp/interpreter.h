@@ -1,22 +1,27 @@
 // The interpreter: runs decoded blocks by direct-threaded dispatch. See docs/INTERPRETER.md.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <memory>
 
 #include "cpu/block_cache.h"
 #include "cpu/engine.h"
+#include "cpu/jit/jit.h"
 #include "cpu/op.h"
 
 namespace hv {
 
 class Interpreter final : public Engine {
  public:
-  explicit Interpreter(Hart& hart);
+  // With `jit`, hot code is compiled.
+  explicit Interpreter(Hart& hart, std::unique_ptr<Jit> jit = nullptr);
+  ~Interpreter() override;
 
   EngineExit run(Hart& hart) override;
   void step(Hart& hart) override;
   void fence_i() override { ++hart_.code_generation; }
-  void flush_code() override { cache_.clear(); }
+  void flush_code() override;
 
   const BlockCache& cache() const { return cache_; }
 
@@ -31,7 +36,18 @@ class Interpreter final : public Engine {
 
   BlockCache::Finisher make_finisher();
 
+  // Follows the path from the hot block at hart.pc, running it, and compiles it.
+  void compile_path();
+  bool run_alone(Block& block);
+  uint32_t initial_heat() const { return std::max(jit_->options().threshold, 1u); }
+  void forget_native(Block& block);
+  // Compiled code has come back, by `link` or by a far way, for what `to` holds.
+  void lead_on(const NativeLink* link, Block& to);
+
   Hart& hart_;
+  const std::unique_ptr<Jit> jit_;
+  const void* cold_handler_ = nullptr;
+  const void* native_handler_ = nullptr;
   BlockCache cache_;
 };
 

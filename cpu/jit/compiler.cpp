@@ -1,0 +1,188 @@
+#include "cpu/jit/compiler.h"
+
+#include <array>
+
+#include "cpu/jit/code_memory.h"
+#include "cpu/jit/emitter.h"
+
+namespace hv {
+
+namespace jit {
+namespace {
+
+using Enter = void (*)(Hart* hart, const void* code, JitCompiler::Result* result);
+
+const std::array<x86::Gp, 6> kSaved = {x86::rbx, x86::rbp, x86::r12, x86::r13, x86::r14, x86::r15};
+// Of kPool, what a called function may change.
+const std::array<x86::Gp, 6> kChanged = {x86::rsi, x86::rdi, x86::r8, x86::r9, x86::r10, x86::r11};
+
+// From C++ to compiled code. The stack is aligned for calls there but for a return address.
+void emit_enter(x86::Assembler& a) {
+  for (const x86::Gp& reg : kSaved) a.push(reg);
+  a.push(x86::rdx);
+  a.mov(kHart, x86::rdi);
+  a.xor_(kRetired.r32(), kRetired.r32());
+  a.mov(kTlb, x86::qword_ptr(kHart, HV_HART_OFFSET(data_tlb)));
+  a.jmp(x86::rsi);
+}
+
+// And back: rax pc, rcx exit, rdx detail.
+void emit_leave(x86::Assembler& a) {
+  a.add(x86::qword_ptr(kHart, HV_HART_OFFSET(instret)), kRetired);
+  a.pop(x86::rdi);
+  a.mov(x86::qword_ptr(x86::rdi, offsetof(JitCompiler::Result, pc)), x86::rax);
+  a.mov(x86::qword_ptr(x86::rdi, offsetof(JitCompiler::Result, exit)), x86::rcx);
+  a.mov(x86::qword_ptr(x86::rdi, offsetof(JitCompiler::Result, detail)), x86::rdx);
+  for (auto reg = kSaved.rbegin(); reg != kSaved.rend(); ++reg) a.pop(*reg);
+  a.ret();
+}
+
+// rdx NativeLink.
+void emit_leave_for_link(x86::Assembler& a, NativeExit exit, const void* leave) {
+  a.movzx(x86::eax, x86::word_ptr(x86::rdx, offsetof(NativeLink, page_offset)));
+  a.add(x86::rax, x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)));
+  a.mov(x86::ecx, static_cast<uint32_t>(exit));
+  a.jmp(reinterpret_cast<uint64_t>(leave));
+}
+
+enum class Call { kOp, kLoad, kStore };
+
+void emit_call(x86::Assembler& a, Call call, bool floats) {
+  for (const x86::Gp& reg : kChanged) a.push(reg);
+  // 8 of the return address, 48 of registers; a result and f registers here.
+  constexpr int kResult = 8, kFrame = kResult + static_cast<int>(kFloatPool) * 8;
+  static_assert((8 + 48 + kFrame) % 16 == 0);
+  a.sub(x86::rsp, kFrame);
+  if (floats)
+    for (unsigned i = 0; i < kFloatPool; ++i)
+      a.movsd(x86::qword_ptr(x86::rsp, static_cast<int>(kResult + i * 8)), float_register(i));
+  a.mov(x86::rdi, kHart);
+  switch (call) {
+    case Call::kOp:
+      a.mov(x86::rsi, x86::rdx);
+      a.call(x86::rax);
+      break;
+    case Call::kLoad:
+      a.mov(x86::rsi, x86::rax);
+      a.mov(x86::rdx, x86::rsp);
+      a.call(x86::rcx);
+      break;
+    case Call::kStore:
+      a.mov(x86::rsi, x86::rax);
+      a.call(x86::rcx);
+      break;
+  }
+  a.movzx(x86::ecx, x86::al);
+  if (call == Call::kLoad) a.mov(x86::rax, x86::qword_ptr(x86::rsp));
+  if (floats)
+    for (unsigned i = 0; i < kFloatPool; ++i)
+      a.movsd(float_register(i), x86::qword_ptr(x86::rsp, static_cast<int>(kResult + i * 8)));
+  a.add(x86::rsp, kFrame);
+  for (auto reg = kChanged.rbegin(); reg != kChanged.rend(); ++reg) a.pop(*reg);
+  a.test(x86::ecx, x86::ecx);
+  a.ret();
+}
+
+HostFeatures host_features() {
+  const auto& features = asmjit::CpuInfo::host().features().x86();
+  return {.bmi1 = features.hasBMI(),
+          .bmi2 = features.hasBMI2(),
+          .lzcnt = features.hasLZCNT(),
+          .popcnt = features.hasPOPCNT(),
+          .fma = features.hasFMA()};
+}
+
+}  // namespace
+}  // namespace jit
+
+using namespace jit;
+
+struct JitCompiler::Impl {
+  Hart& hart;
+  const NativePlace* places;
+  std::unique_ptr<CodeMemory> memory;
+  const HostFeatures features = host_features();
+  Stubs stubs{};
+  Enter enter = nullptr;
+  size_t stubs_end = 0;
+
+  // The address of what `emit` puts into an assembler; nullptr: no room.
+  template <class Emit>
+  const void* add(Emit emit, size_t* bytes = nullptr) {
+    asmjit::CodeHolder holder;
+    holder.init(asmjit::Environment::host());
+    x86::Assembler assembler(&holder);
+    emit(assembler);
+    holder.flatten();
+    holder.resolveUnresolvedLinks();
+    const uint8_t* at = memory->next(holder.codeSize());
+    if (!at) return nullptr;
+    holder.relocateToBase(reinterpret_cast<uint64_t>(at));
+    const size_t size = holder.codeSize();
+    std::vector<uint8_t> code(size);
+    holder.copyFlattenedData(code.data(), size);
+    memory->add(code.data(), size);
+    if (bytes) *bytes = size;
+    return at;
+  }
+
+  void make_stubs() {
+    enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add(emit_enter)));
+    stubs.leave = add(emit_leave);
+    stubs.unlinked = add([&](auto& a) { emit_leave_for_link(a, NativeExit::kPlace, stubs.leave); });
+    stubs.request =
+        add([&](auto& a) { emit_leave_for_link(a, NativeExit::kRequest, stubs.leave); });
+    for (const bool floats : {false, true}) {
+      Stubs::Calls& calls = floats ? stubs.float_calls : stubs.calls;
+      calls.op = add([&](auto& a) { emit_call(a, Call::kOp, floats); });
+      calls.load = add([&](auto& a) { emit_call(a, Call::kLoad, floats); });
+      calls.store = add([&](auto& a) { emit_call(a, Call::kStore, floats); });
+    }
+    stubs_end = memory->used();
+  }
+};
+
+std::unique_ptr<JitCompiler> JitCompiler::create(Hart& hart, const NativePlace* places,
+                                                 size_t bytes) {
+  auto memory = CodeMemory::create(bytes);
+  if (!memory) return nullptr;
+  auto impl =
+      std::make_unique<Impl>(Impl{.hart = hart, .places = places, .memory = std::move(memory)});
+  impl->make_stubs();
+  return std::unique_ptr<JitCompiler>(new JitCompiler(std::move(impl)));
+}
+
+JitCompiler::JitCompiler(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+JitCompiler::~JitCompiler() = default;
+
+bool JitCompiler::compiles(Op kind) {
+  return !op_has(kind, op_flags::kEndsBlock) || op_has(kind, op_flags::kBranch) ||
+         op_has(kind, op_flags::kJump);
+}
+
+bool JitCompiler::compile(const Trace& trace, NativeTrace& native) {
+  native.code = impl_->add(
+      [&](x86::Assembler& a) {
+        Emitter(a, impl_->stubs, impl_->features, *impl_->hart.memory, trace, impl_->places, native)
+            .emit();
+      },
+      &native.code_bytes);
+  return native.code != nullptr;
+}
+
+void JitCompiler::clear() {
+  impl_->memory->rewind(impl_->stubs_end);
+}
+
+JitCompiler::Result JitCompiler::enter(const NativeTrace& trace, uint64_t pc) {
+  Result result;
+  impl_->hart.native_page = pc & kPageMask;
+  impl_->enter(&impl_->hart, trace.code, &result);
+  return result;
+}
+
+const void* JitCompiler::unlinked() const {
+  return impl_->stubs.unlinked;
+}
+
+}  // namespace hv

@@ -1,0 +1,182 @@
+// The code of one path: registers, exits, slow ways. Used by the compiler only.
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "cpu/hart.h"
+#include "cpu/jit/compiler.h"
+#include "cpu/jit/native.h"
+#include "cpu/jit/trace.h"
+
+namespace hv::jit {
+
+namespace x86 = asmjit::x86;
+
+// Host registers with one meaning in all compiled code. rax, rcx and rdx are free between
+// instructions.
+inline constexpr x86::Gp kHart = x86::rbp, kRetired = x86::rbx, kTlb = x86::r12;
+inline constexpr std::array<x86::Gp, 9> kPool = {x86::rsi, x86::rdi, x86::r8,  x86::r9, x86::r10,
+                                                 x86::r11, x86::r13, x86::r14, x86::r15};
+
+// For f registers; xmm0 and xmm1 are free between instructions.
+inline constexpr unsigned kFloatPool = 14;
+inline x86::Xmm float_register(unsigned index) {
+  return x86::xmm(index + 2);
+}
+
+// Pieces shared by all code of a hart. Calls leave every register alone but rax, rcx and rdx, and
+// ZF set after an exception.
+struct Stubs {
+  const void* leave;     // rax pc, rcx NativeExit, rdx detail
+  const void* unlinked;  // rdx NativeLink: leaves for its place
+  const void* request;   // the same, because of a request
+  struct Calls {
+    const void* op;  // rax OpHelper, rdx DecodedOp
+    // rax address, rcx helper; loads give rax, stores take rdx.
+    const void* load;
+    const void* store;
+  };
+  Calls calls;
+  Calls float_calls;  // these keep the xmm registers too
+};
+
+struct HostFeatures {
+  bool bmi1, bmi2, lzcnt, popcnt, fma;
+};
+
+static_assert(std::is_standard_layout_v<Hart>);
+#define HV_HART_OFFSET(member) static_cast<int32_t>(offsetof(Hart, member))
+
+class Emitter {
+ public:
+  Emitter(x86::Assembler& assembler, const Stubs& stubs, const HostFeatures& features,
+          const GuestMemory& memory, const Trace& trace, const NativePlace* places,
+          NativeTrace& out);
+  void emit();
+
+ private:
+  struct Exit {
+    asmjit::Label label;
+    uint32_t dirty, float_dirty;
+    enum class Kind : uint8_t { kPlace, kInterpret, kException } kind;
+    int32_t page_offset;  // kPlace, kInterpret
+    uint32_t retired;
+    const NativePoint* point;  // kException
+  };
+  struct SlowAccess {
+    asmjit::Label slow, back;
+    const TraceOp* op;
+    asmjit::Label exception;
+  };
+
+  // An op whose usual way is inline; its helper does the rest.
+  struct SlowOp {
+    asmjit::Label slow, back;
+    const TraceOp* op;
+    uint32_t dirty;
+    asmjit::Label exception;
+  };
+  bool emit_atomic(const TraceOp& op);
+  void emit_update(const TraceOp& op, unsigned size);
+  void emit_reserved(const TraceOp& op, unsigned size);
+  void probe_atomic(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);
+  void call_helper(const TraceOp& op);
+  static unsigned access_size(Op kind);
+  void assign_registers();
+  bool emit_op(const TraceOp& op);
+  void emit_load(const TraceOp& op);
+  void emit_store(const TraceOp& op);
+  void emit_probe(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);
+  void emit_helper(const TraceOp& op);
+  void emit_branch(const TraceOp& op, bool last);
+  void emit_jalr(const TraceOp& op);
+  bool emit_immediate(const TraceOp& op);
+  bool emit_register(const TraceOp& op);
+  bool emit_bits(const TraceOp& op);
+  // --- cpu/jit/emitter_float.cpp
+  struct NanFix {
+    asmjit::Label nan, back;
+    x86::Xmm value;
+    bool single;
+  };
+  bool emit_float(const TraceOp& op);
+  void assign_float_registers();
+  void check_float(const TraceOp& op, bool changes);
+  bool emit_float_access(const TraceOp& op);
+  bool emit_float_arithmetic(const TraceOp& op, bool single);
+  bool emit_float_fma(const TraceOp& op, bool single);
+  bool emit_float_sign(const TraceOp& op, bool single);
+  bool emit_float_compare(const TraceOp& op, bool single);
+  bool emit_float_convert(const TraceOp& op);
+  // The value of an f register; a single is checked for its NaN box.
+  x86::Xmm float_source(const TraceOp& op, unsigned reg, bool single, x86::Xmm scratch);
+  void float_written(unsigned reg, x86::Xmm value, bool single);
+  // Makes the NaN of an arithmetic result the canonical one.
+  void canonical(x86::Xmm value, bool single);
+  void store_float_registers(uint32_t mask);
+  void emit_nan_fixes();
+  x86::Mem guest_float(unsigned reg) const {
+    return x86::qword_ptr(kHart, HV_HART_OFFSET(f) + static_cast<int32_t>(reg) * 8);
+  }
+  bool float_assigned(unsigned reg) const { return float_host_[reg & 31] >= 0; }
+  x86::Xmm float_host(unsigned reg) const {
+    return float_register(static_cast<unsigned>(float_host_[reg & 31]));
+  }
+  asmjit::Label interpret_at(const TraceOp& op);
+  const Stubs::Calls& calls() const { return uses_float_ ? stubs_.float_calls : stubs_.calls; }
+  void emit_slow_accesses();
+  void emit_exits();
+  // Ends the code for a page offset (outside of the page: another page).
+  void leave_for(int32_t page_offset, uint32_t retired);
+  // For the pc in rax.
+  void leave_far(uint32_t retired);
+  asmjit::Label exit_to(int32_t page_offset, uint32_t retired);
+  asmjit::Label exception_at(const TraceOp& op);
+  const NativePoint* point_of(const TraceOp& op);
+  const NativeLink* link_to(int32_t page_offset);
+  void store_registers(uint32_t mask);
+  void add_retired(uint32_t count);
+  void load_page(x86::Gp to, int32_t page_offset);
+
+  x86::Mem guest(unsigned reg) const {
+    return x86::qword_ptr(kHart, HV_HART_OFFSET(x) + static_cast<int32_t>(reg) * 8);
+  }
+  bool assigned(unsigned reg) const { return reg < 32 && host_[reg] >= 0; }
+  x86::Gp host(unsigned reg) const { return kPool[static_cast<size_t>(host_[reg])]; }
+  // The register's value: in its host register, or loaded to `scratch`.
+  x86::Gp source(unsigned reg, x86::Gp scratch);
+  // Where a result is to be computed: the host register of rd, or rax.
+  x86::Gp target(unsigned reg) const { return assigned(reg) ? host(reg) : x86::Gp(x86::rax); }
+  // The result in target(reg) is the guest's.
+  void written(unsigned reg);
+
+  x86::Assembler& a_;
+  const Stubs& stubs_;
+  const HostFeatures& features_;
+  const GuestMemory& memory_;
+  const Trace& trace_;
+  const NativePlace* const places_;
+  NativeTrace& out_;
+  uint32_t index_ = 0;  // of the op being emitted
+  std::array<int8_t, 32> host_{};
+  uint32_t loaded_ = 0, dirty_ = 0;
+  std::vector<Exit> exits_;
+  std::vector<SlowAccess> slow_;
+  std::vector<SlowOp> slow_ops_;
+  std::array<int8_t, 32> float_host_{};
+  uint32_t float_loaded_ = 0, float_dirty_ = 0;
+  // f registers that hold a boxed single.
+  uint32_t boxed_ = 0;
+  bool uses_float_ = false;
+  // Seen to hold on the way: FS is not off and frm is a mode of the host's; FS is dirty.
+  bool float_checked_ = false, float_marked_ = false;
+  std::vector<NanFix> nan_fixes_;
+};
+
+}  // namespace hv::jit

@@ -1,0 +1,83 @@
+#include "cpu/jit/helpers.h"
+
+#include <array>
+#include <type_traits>
+
+#include "cpu/semantics.h"
+
+namespace hv {
+namespace {
+
+template <class T>
+bool load(Hart* hart, uint64_t address, uint64_t* value) {
+  T narrow;
+  if (!load_memory<T>(*hart, address, narrow)) return false;
+  *value = semantics::extend(narrow);
+  return true;
+}
+
+template <class T>
+bool store(Hart* hart, uint64_t address, uint64_t value) {
+  return store_memory<T>(*hart, address, static_cast<T>(value));
+}
+
+constexpr std::array<OpHelper, static_cast<size_t>(Op::kCount)> kHelpers = {
+    nullptr,
+#define INSN(id, pattern, format, ext, flags)                    \
+  static_cast<OpHelper>([](auto* hart, const auto* op) -> bool { \
+    if constexpr (requires { semantics::id(*hart, *op); } &&     \
+                  !op_has(Op::id, op_flags::kEndsBlock)) {       \
+      using Outcome = decltype(semantics::id(*hart, *op));       \
+      if constexpr (std::is_same_v<Outcome, bool>)               \
+        return semantics::id(*hart, *op);                        \
+      else                                                       \
+        return semantics::id(*hart, *op), true;                  \
+    } else {                                                     \
+      return false;                                              \
+    }                                                            \
+  }),
+#define FORM(id, base, pattern, format, ext, flags)
+#include "cpu/isa/all.inc"
+};
+
+}  // namespace
+
+OpHelper op_helper(Op kind) {
+  return kHelpers[static_cast<size_t>(kind)];
+}
+
+LoadHelper load_helper(Op kind) {
+  switch (kind) {
+    case Op::lb:
+      return load<int8_t>;
+    case Op::lh:
+      return load<int16_t>;
+    case Op::lw:
+      return load<int32_t>;
+    case Op::lbu:
+      return load<uint8_t>;
+    case Op::lhu:
+    case Op::flh:
+      return load<uint16_t>;
+    case Op::lwu:
+    case Op::flw:
+      return load<uint32_t>;
+    default:
+      return load<uint64_t>;
+  }
+}
+
+StoreHelper store_helper(unsigned size) {
+  switch (size) {
+    case 1:
+      return store<uint8_t>;
+    case 2:
+      return store<uint16_t>;
+    case 4:
+      return store<uint32_t>;
+    default:
+      return store<uint64_t>;
+  }
+}
+
+}  // namespace hv
