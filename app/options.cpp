@@ -90,8 +90,8 @@ Result<> check_chardevs(const Options& options) {
   return {};
 }
 
-Result<> check_accelerator(const Options& options) {
-  static constexpr std::string_view kAvailable[] = {"interp", "tcg"};
+Result<> choose_accelerator(Options& options) {
+  static constexpr std::string_view kAvailable[] = {"interp", "jit", "tcg"};
   static constexpr std::string_view kElsewhere[] = {"kvm", "xen", "hvf", "nvmm", "whpx", "qtest"};
   const auto available = [](const std::string& name) {
     return std::ranges::find(kAvailable, name) != std::end(kAvailable);
@@ -100,8 +100,9 @@ Result<> check_accelerator(const Options& options) {
     if (!available(name) && std::ranges::find(kElsewhere, name) == std::end(kElsewhere))
       return fail("-accel {}: no such accelerator; '-accel help' lists them", name);
   if (!options.accelerators.empty() && std::ranges::none_of(options.accelerators, available))
-    return fail("-accel {}: not supported (guests run on the interpreter: use interp or tcg)",
-                options.accelerators.front());
+    return fail("-accel {}: not supported (use interp, jit or tcg)", options.accelerators.front());
+  const auto chosen = std::ranges::find_if(options.accelerators, available);
+  if (chosen != options.accelerators.end() && *chosen == "jit") options.machine.jit = options.jit;
   if (options.single_thread && options.machine.smp > 1)
     return fail("-accel thread=single: each of the {} harts has a thread of its own; leave it out",
                 options.machine.smp);
@@ -126,7 +127,7 @@ Result<> plan_memory(Options& options) {
 Result<> finish(Options& options) {
   if (options.nographic && options.daemonize)
     return fail("-nographic: cannot be used with -daemonize; give -display none and -serial");
-  HV_TRY(check_accelerator(options));
+  HV_TRY(choose_accelerator(options));
   HV_TRY(plan_memory(options));
   HV_TRY(plan_drives(options));
   HV_TRY(plan_serial(options));

@@ -76,6 +76,7 @@ struct Options {
   // -accel and -M accel=, first choice first.
   std::vector<std::string> accelerators;
   bool single_thread = false;  // tcg,thread=single
+  JitOptions jit;
 
   std::string name;          // -name guest=
   std::string process_name;  // -name process=

@@ -8,10 +8,11 @@ namespace {
 
 constexpr uint64_t kMinMemory = 1 << 20;
 constexpr unsigned kMaxHarts = 64;
+constexpr uint64_t kMaxThreshold = 1'000'000, kMaxCodeMib = 1024;
 
 constexpr const char* kVirtHelp =
     "virt options:\n"
-    "  accel=NAME         accelerator: interp or tcg\n"
+    "  accel=NAME         accelerator: interp, jit or tcg\n"
     "  aclint=on|off      ACLINT in place of the CLINT, with its SSWI (default off)\n"
     "  append=TEXT        kernel command line\n"
     "  dtb=FILE           device tree to use\n"
@@ -109,7 +110,8 @@ Result<> accel(Options& options, const std::string& value) {
   if (asks_for_help(value)) {
     options.print_and_exit =
         "Accelerators:\n"
-        "interp\n"
+        "interp  (interpreter)\n"
+        "jit     (interpreter, and compiled code where it is hot)\n"
         "tcg     (another word for interp)\n";
     return {};
   }
@@ -121,6 +123,18 @@ Result<> accel(Options& options, const std::string& value) {
     if (*thread != "single" && *thread != "multi")
       return fail("-accel: thread={} is neither single nor multi", *thread);
     options.single_thread = *thread == "single";
+  }
+  if (*name == "jit") {
+    HV_TRY_ASSIGN(const auto threshold, values.take_number("threshold"));
+    HV_TRY_ASSIGN(const auto mib, values.take_number("tb-size"));
+    if (threshold && *threshold > kMaxThreshold)
+      return fail("-accel jit: threshold={} is more than {}", *threshold, kMaxThreshold);
+    if (mib && (*mib < 1 || *mib > kMaxCodeMib))
+      return fail("-accel jit: tb-size={} is not between 1 and {} (MiB for each hart)", *mib,
+                  kMaxCodeMib);
+    if (threshold) options.jit.threshold = static_cast<uint32_t>(*threshold);
+    if (mib) options.jit.code_bytes = *mib << 20;
+    return values.expect_empty("threshold, tb-size, thread");
   }
   return values.expect_empty("thread");
 }

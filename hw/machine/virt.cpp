@@ -59,11 +59,11 @@ Result<> VirtBoard::build(const VirtConfig& config, Backends& backends, EventLoo
                                            .append = config.append,
                                            .may_be_nothing = !config.dumpdtb.empty()},
                                           *memory_));
-  HV_TRY_ASSIGN(vcpus_, VcpuSet::create({.count = config.smp,
-                                         .cpu = &cpu_,
-                                         .memory = memory_.get(),
-                                         .mmio = &map_,
-                                         .clock = &clock_}));
+  VcpuSet::Config vcpus{
+      .count = config.smp, .cpu = &cpu_, .memory = memory_.get(), .mmio = &map_, .clock = &clock_};
+  if (config.jit)
+    vcpus.make_engine = [jit = *config.jit](Hart& hart) { return make_jit(hart, jit); };
+  HV_TRY_ASSIGN(vcpus_, VcpuSet::create(vcpus));
   HV_TRY(make_devices(config, backends, main_loop, control));
   HV_TRY(map_devices());
   HV_TRY_ASSIGN(auto tree, make_device_tree(config));

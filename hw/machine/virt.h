@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cpu/cpu_config.h"
+#include "cpu/engine.h"
 #include "cpu/vcpu.h"
 #include "hw/device.h"
 #include "io/guest_clock.h"
@@ -21,6 +23,7 @@ namespace hv {
 
 struct VirtConfig {
   CpuConfig cpu;
+  std::optional<JitOptions> jit;     // nullopt: the interpreter alone
   unsigned smp = 1;                  // 1..64
   uint64_t memory_size = 128 << 20;  // bytes
   std::string kernel, initrd, append, dtb;

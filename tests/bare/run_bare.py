@@ -2,6 +2,7 @@
 """Builds a bare-metal program and runs it on four harts; it passes when its last line is PASS.
 
 usage: run_bare.py EMULATOR SOURCE... [--define NAME=VALUE]... [--seconds N] [--firmware FILE]
+                   [--accel NAME]
 
 The program's output is printed. Any emulator with QEMU's command line will do.
 Environment: HV_TIME_SCALE, a factor for the time limit, which only ends a program that hangs;
@@ -44,6 +45,7 @@ def main():
     parser.add_argument("--define", action="append", default=[])
     parser.add_argument("--smp", type=int, default=4)
     parser.add_argument("--firmware", help="run it in S-mode on one hart; `default` is the emulator's own")
+    parser.add_argument("--accel", help="the emulator's -accel")
     parser.add_argument("--seconds", type=float, default=100)
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
@@ -65,6 +67,8 @@ def main():
         smp = "1" if supervisor else str(options.smp)
         line = [options.emulator, "-M", "virt", "-smp", smp, "-m", "64", "-bios", options.firmware or "none",
                 "-kernel", program, "-display", "none", "-monitor", "none", "-serial", "stdio"]  # fmt: skip
+        if options.accel:
+            line += ["-accel", options.accel]
         try:
             done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit)
         except subprocess.TimeoutExpired as hang:

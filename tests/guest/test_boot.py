@@ -25,6 +25,12 @@ class Boot(unittest.TestCase):
     def test_eight_harts_reach_user_space_and_power_off(self):
         self.boots_and_powers_off(8)
 
+    def test_four_harts_boot_on_compiled_code(self):
+        self.boots_and_powers_off(4, more=("-accel", "jit"))
+
+    def test_four_harts_boot_with_all_code_compiled_and_little_room_for_it(self):
+        self.boots_and_powers_off(4, more=("-accel", "jit,threshold=1,tb-size=1"))
+
     def test_every_extension_at_once_boots_two_harts(self):
         self.boots_and_powers_off(2, more=("-cpu", "max"))
 

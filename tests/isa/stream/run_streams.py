@@ -44,7 +44,7 @@ class Fuzzer:
                                     text=True).stdout.split()  # fmt: skip
         ours, theirs, missing = cpu_options(options.qemu, extensions)
         self.version = qemu_version(options.qemu)
-        self.ours = Emulator("hartvisor", options.hartvisor, ours)
+        self.ours = Emulator("hartvisor", options.hartvisor, ours, "-accel", options.accel)
         self.qemu = Emulator("QEMU", options.qemu, theirs)
         self.pool = ThreadPoolExecutor(2)
         print(f"QEMU {self.version}; -cpu {ours}")
@@ -164,6 +164,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("make_stream")
     parser.add_argument("hartvisor")
+    parser.add_argument("--accel", default="interp", help="hartvisor's")
     parser.add_argument("--qemu", default=environment("HV_QEMU", "qemu-system-riscv64"))
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--seed", type=int,

@@ -19,15 +19,15 @@ NOP, C_NOP = (0x13).to_bytes(4, "little"), (0x1).to_bytes(2, "little")
 
 
 class Emulator:
-    """A command with QEMU's command line, and its -cpu."""
+    """A command with QEMU's command line, its -cpu, and more of its options."""
 
-    def __init__(self, name, command, cpu):
-        self.name, self.command, self.cpu = name, command, cpu
+    def __init__(self, name, command, cpu, *more):
+        self.name, self.command, self.cpu, self.more = name, command, cpu, more
 
     def run(self, program, limit=LIMIT_S):
         """What the program printed. A hang or a crash is a line at its end."""
         line = [self.command, "-M", "virt", "-cpu", self.cpu, "-m", "32", "-bios", "none", "-kernel", program,
-                "-display", "none", "-monitor", "none", "-serial", "stdio"]  # fmt: skip
+                "-display", "none", "-monitor", "none", "-serial", "stdio", *self.more]  # fmt: skip
         try:
             done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit)
         except subprocess.TimeoutExpired as hang:

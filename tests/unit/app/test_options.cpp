@@ -112,6 +112,15 @@ TEST_CASE("Options: accelerators") {
   good({"-accel", "kvm", "-accel", "tcg"});
   good({"-M", "virt,accel=kvm:tcg"});
   good({"-accel", "tcg,thread=single"});
+  const Options jit = good({"-accel", "jit,threshold=7,tb-size=3"});
+  REQUIRE(jit.machine.jit);
+  CHECK(jit.machine.jit->threshold == 7);
+  CHECK(jit.machine.jit->code_bytes == 3 << 20);
+  CHECK(good({"-M", "virt,accel=jit"}).machine.jit);
+  CHECK_FALSE(good({"-accel", "interp", "-accel", "jit"}).machine.jit);
+  CHECK(has(error_of({"-accel", "jit,tb-size=0"}), "tb-size=0 is not between 1 and 1024"));
+  CHECK(has(error_of({"-accel", "jit,threshold=x"}), "threshold=x"));
+  CHECK(has(error_of({"-accel", "jit,dump=on"}), "dump"));
   CHECK(has(error_of({"-accel", "kvm"}), "-accel kvm: not supported"));
   CHECK(has(error_of({"-accel", "fast"}), "no such accelerator"));
   CHECK(has(error_of({"-accel", "tcg,thread=single", "-smp", "2"}), "thread=single"));

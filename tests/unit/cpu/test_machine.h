@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <initializer_list>
 #include <memory>
 #include <stdexcept>
@@ -58,7 +59,13 @@ struct TestMachine {
     hart.csr.mstatus |= kMstatusFs;
     hart.csr.mtvec = trap_vector;
     state_changed(hart);
-    engine = std::make_unique<Interpreter>(hart);
+    // The same tests with everything compiled that can be: HV_ENGINE=jit before it first runs,
+    // HV_ENGINE=jit-paths along the paths that it takes.
+    const std::string_view name = std::getenv("HV_ENGINE") ? std::getenv("HV_ENGINE") : "";
+    std::unique_ptr<Jit> jit;
+    if (name == "jit") jit = Jit::create(hart, {.threshold = 0});
+    if (name == "jit-paths") jit = Jit::create(hart, {.threshold = 1});
+    engine = std::make_unique<Interpreter>(hart, std::move(jit));
   }
 
   void put(uint64_t address, std::initializer_list<uint32_t> words) {

@@ -36,7 +36,8 @@ TEST_CASE("guest clock: deadlines follow the time it is set to") {
   GuestClock clock;
   clock.resume();
   const int64_t hour_ns = static_cast<int64_t>(kHour * GuestClock::kNsPerTick);
-  // From below, from above, and where guest time and host time differ by more than half their range.
+  // From below, from above, and where guest time and host time differ by more than half their
+  // range.
   for (const uint64_t ticks : {5 * kHour, uint64_t{0}, uint64_t{3} << 62, uint64_t{7}}) {
     clock.set(ticks);
     const int64_t before = GuestClock::host_now_ns();
