@@ -63,7 +63,7 @@ void BlockCache::unlink_all() {
 }
 
 void BlockCache::clear() {
-  std::ranges::fill(buckets_, nullptr);
+  std::ranges::fill(buckets_, Bucket{});
   std::ranges::fill(jumps_, JumpEntry{kNoPc, 0, &unlinked_.block, 0});
   links_.clear();
   chunks_.clear();
@@ -76,10 +76,16 @@ Block* BlockCache::lookup() {
   Source source;
   if (!fetch_source(source)) return nullptr;
   if (!source.cacheable) return decode(source, 1, false);
+  JumpEntry& jump = jumps_[jump_index(hart_.pc)];
+  const uint64_t context = hart_.fetch_generation;
+  if (jump.pc == hart_.pc && jump.block->physical == source.physical &&
+      jump.block->physical2 == source.physical2 && jump.block->verified == hart_.code_generation) {
+    jump.context = context;
+    return jump.block;
+  }
   Block* block = find(source);
   if (!block) block = build(source);
-  const uint64_t context = hart_.fetch_generation;
-  jumps_[jump_index(hart_.pc, context)] = {hart_.pc, context, block, 0};
+  jump = {hart_.pc, context, block, 0};
   return block;
 }
 
@@ -107,7 +113,11 @@ bool BlockCache::fetch_source(Source& source) {
 }
 
 Block* BlockCache::find(const Source& source) {
-  for (Block** link = &buckets_[bucket_of(source.physical)]; *link; link = &(*link)->hash_next) {
+  Bucket& bucket = buckets_[bucket_of(source.physical)];
+  if (!bucket.first) return nullptr;
+  Block** link = &bucket.first;
+  if (bucket.physical != source.physical) link = &bucket.first->hash_next;
+  for (; *link; link = &(*link)->hash_next) {
     Block* block = *link;
     if (block->physical != source.physical || block->physical2 != source.physical2) continue;
     if (block->verified == hart_.code_generation) return block;
@@ -118,6 +128,7 @@ Block* BlockCache::find(const Source& source) {
     // Jump entries may still point here; 0 keeps them out.
     block->verified = 0;
     *link = block->hash_next;
+    if (bucket.first) bucket.physical = bucket.first->physical;
     return nullptr;
   }
   return nullptr;
@@ -137,9 +148,9 @@ bool BlockCache::matches_memory(Block& block) const {
 
 Block* BlockCache::build(const Source& source) {
   Block* block = decode(source, kMaxBlockOps, true);
-  Block*& bucket = buckets_[bucket_of(source.physical)];
-  block->hash_next = bucket;
-  bucket = block;
+  Bucket& bucket = buckets_[bucket_of(source.physical)];
+  block->hash_next = bucket.first;
+  bucket = {source.physical, block};
   if (log_enabled(kLogInAsm)) [[unlikely]]
     log_block(*block);
   return block;

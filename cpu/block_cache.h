@@ -88,7 +88,7 @@ class BlockCache {
   // cache's own, which the caller has in a register.
   [[gnu::always_inline]] Block* lookup_recent(const Hart& hart, uint64_t pc) const {
     const uint64_t context = hart.fetch_generation;
-    const JumpEntry& entry = jumps_[jump_index(pc, context)];
+    const JumpEntry& entry = jumps_[jump_index(pc)];
     if (entry.pc == pc && entry.context == context && entry.block->verified == hart.code_generation)
         [[likely]]
       return entry.block;
@@ -140,14 +140,13 @@ class BlockCache {
     uint64_t physical2 = kNoPhysical;
   };
 
-  static constexpr size_t kJumpEntries = 4096;
-  static constexpr unsigned kBucketBits = 16;
+  static constexpr size_t kJumpEntries = 16384;
+  static constexpr unsigned kBucketBits = 17;
   static constexpr size_t kBuckets = size_t{1} << kBucketBits;
   static constexpr size_t kChunkBytes = size_t{256} << 10;
 
-  static size_t jump_index(uint64_t pc, uint64_t context) {
-    return (pc >> 1 ^ pc >> 13 ^ context * 0x9e3779b1u) % kJumpEntries;
-  }
+  // Not by context: one that comes again under another number finds what it left.
+  static size_t jump_index(uint64_t pc) { return (pc >> 1 ^ pc >> 13) % kJumpEntries; }
   static size_t bucket_of(uint64_t physical) {
     return physical * 0x9e3779b97f4a7c15ull >> (64 - kBucketBits);
   }
@@ -173,7 +172,12 @@ class BlockCache {
   std::vector<Block**> links_;
   uint64_t linked_generation_ = 0;
   std::vector<JumpEntry> jumps_;
-  std::vector<Block*> buckets_;
+  // The first block's address is there for the usual case that it is the one, or the only one.
+  struct Bucket {
+    uint64_t physical;
+    Block* first;
+  };
+  std::vector<Bucket> buckets_;
   std::vector<std::unique_ptr<std::byte[]>> chunks_;
   size_t chunk_used_ = kChunkBytes;
   size_t bytes_in_use_ = 0;

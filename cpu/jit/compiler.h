@@ -18,7 +18,7 @@ struct NativePlace {
   const void* code;
   uint64_t unused;
 };
-inline constexpr size_t kNativePlaces = 2048;
+inline constexpr size_t kNativePlaces = 8192;
 
 inline size_t native_place_index(uint64_t pc) {
   return (static_cast<uint32_t>(pc) >> 1 ^ static_cast<uint32_t>(pc) >> 12) % kNativePlaces;
