@@ -13,6 +13,7 @@
 #include "cpu/fpu.h"
 #include "cpu/semantics.h"
 #include "cpu/trap.h"
+#include "io/log.h"
 
 namespace hv {
 namespace {
@@ -531,7 +532,12 @@ std::unique_ptr<Engine> make_interpreter(Hart& hart) {
 }
 
 std::unique_ptr<Engine> make_jit(Hart& hart, const JitOptions& options) {
-  return std::make_unique<Interpreter>(hart, Jit::create(hart, options));
+  std::unique_ptr<Jit> jit = Jit::create(hart, options);
+  // Once is enough: it is the same for all harts.
+  if (!jit && hart.id == 0)
+    warn(hart.has(Ext::kC) ? "-accel jit: the host gives no memory for code; using the interpreter"
+                           : "-accel jit: needs -cpu c=on; using the interpreter");
+  return std::make_unique<Interpreter>(hart, std::move(jit));
 }
 
 }  // namespace hv

@@ -174,6 +174,10 @@ void JitCompiler::clear() {
   impl_->memory->rewind(impl_->stubs_end);
 }
 
+// Clang's check of a function's type reads in front of it, where compiled code has nothing.
+#ifdef __clang__
+[[clang::no_sanitize("function")]]
+#endif
 JitCompiler::Result JitCompiler::enter(const NativeTrace& trace, uint64_t pc) {
   Result result;
   impl_->hart.native_page = pc & kPageMask;
