@@ -442,8 +442,10 @@ EngineExit Interpreter::run(Hart& hart) {
 }
 
 void Interpreter::compile_path() {
-  Block* const first = cache_.lookup_recent(hart_, hart_.pc);
-  if (!first) return;
+  // It may have been reached from its page alone, with no entry of its own by now.
+  Block* first = cache_.lookup_recent(hart_, hart_.pc);
+  if (!first) first = cache_.lookup();
+  if (!first || !first->chainable) return;
   const uint64_t page = hart_.pc & kPageMask, clears = cache_.clears();
   std::vector<Block*> path;
   bool loops = false;

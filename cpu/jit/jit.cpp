@@ -62,7 +62,8 @@ NativeTrace* Jit::compile(const std::vector<Block*>& blocks, bool loops) {
   make_trace(blocks, loops, trace, *native);
   if (trace.ops.empty()) return nullptr;
   if (!compiler_->compile(trace, *native)) {
-    full_ = true;
+    // Alone in there it would not fit either.
+    full_ = !traces_.empty();
     return nullptr;
   }
   native->verified = hart_.code_generation;
