@@ -1,9 +1,13 @@
 #include "cpu/jit/compiler.h"
 
+#include <fmt/format.h>
+
 #include <array>
+#include <cstdlib>
 
 #include "cpu/jit/code_memory.h"
 #include "cpu/jit/emitter.h"
+#include "io/log.h"
 
 namespace hv {
 
@@ -83,6 +87,14 @@ void emit_call(x86::Assembler& a, Call call, bool floats) {
   a.ret();
 }
 
+// What asmjit refuses would be missing in the code.
+class NoErrors : public asmjit::ErrorHandler {
+  void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override {
+    report(fmt::format("compiler: {}", message));
+    std::abort();
+  }
+};
+
 HostFeatures host_features() {
   const auto& features = asmjit::CpuInfo::host().features().x86();
   return {.bmi1 = features.hasBMI(),
@@ -110,7 +122,9 @@ struct JitCompiler::Impl {
   template <class Emit>
   const void* add(Emit emit, size_t* bytes = nullptr) {
     asmjit::CodeHolder holder;
+    NoErrors no_errors;
     holder.init(asmjit::Environment::host());
+    holder.setErrorHandler(&no_errors);
     x86::Assembler assembler(&holder);
     emit(assembler);
     holder.flatten();

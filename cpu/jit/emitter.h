@@ -53,6 +53,14 @@ struct HostFeatures {
 static_assert(std::is_standard_layout_v<Hart>);
 #define HV_HART_OFFSET(member) static_cast<int32_t>(offsetof(Hart, member))
 
+// A register's place in a mask; the sink has none.
+constexpr uint32_t bit(unsigned reg) {
+  return reg < 32 ? 1u << reg : 0;
+}
+inline uint64_t address_of(const void* pointer) {
+  return reinterpret_cast<uint64_t>(pointer);
+}
+
 class Emitter {
  public:
   Emitter(x86::Assembler& assembler, const Stubs& stubs, const HostFeatures& features,
@@ -85,6 +93,7 @@ class Emitter {
   bool emit_atomic(const TraceOp& op);
   void emit_update(const TraceOp& op, unsigned size);
   void emit_reserved(const TraceOp& op, unsigned size);
+  void probe_tag(x86::Gp address, bool store, asmjit::Label slow);
   void probe_atomic(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);
   void call_helper(const TraceOp& op);
   static unsigned access_size(Op kind);

@@ -7,17 +7,9 @@ namespace hv::jit {
 // As emit_probe(), for an aligned access at rs1; afterwards rcx is the host's address.
 void Emitter::probe_atomic(const TraceOp& op, unsigned size, bool store, asmjit::Label slow) {
   const x86::Gp address = source(op.fields.rs1, x86::rax);
-  a_.mov(x86::ecx, address.r32());
-  a_.shr(x86::ecx, 12 - 5);
-  a_.and_(x86::ecx, static_cast<uint32_t>((kTlbEntries - 1) * sizeof(TlbEntry)));
   a_.mov(x86::rdx, address);
   a_.and_(x86::rdx, static_cast<int32_t>(kPageMask | (size - 1)));
-  const auto tag =
-      static_cast<int32_t>(store ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag));
-  a_.cmp(x86::rdx, x86::qword_ptr(kTlb, x86::rcx, 0, tag));
-  a_.jne(slow);
-  a_.mov(x86::rcx,
-         x86::qword_ptr(kTlb, x86::rcx, 0, static_cast<int32_t>(offsetof(TlbEntry, addend))));
+  probe_tag(address, store, slow);
   a_.add(x86::rcx, address);
 }
 

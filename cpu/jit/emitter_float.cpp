@@ -12,9 +12,6 @@ constexpr uint64_t kNanDouble = 0x7ff8'0000'0000'0000, kNanSingle = 0xffff'ffff'
 constexpr uint64_t kBoxSingle = 0xffff'ffff'0000'0000;
 constexpr unsigned kNoRm = 7;
 
-constexpr uint32_t bit(unsigned reg) {
-  return 1u << (reg & 31);
-}
 unsigned rm_of(const TraceOp& op) {
   return static_cast<unsigned>(op.fields.imm) & 7;
 }
