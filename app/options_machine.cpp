@@ -130,10 +130,10 @@ Result<> accel(Options& options, const std::string& value) {
     if (threshold && *threshold > kMaxThreshold)
       return fail("-accel jit: threshold={} is more than {}", *threshold, kMaxThreshold);
     if (mib && (*mib < 1 || *mib > kMaxCodeMib))
-      return fail("-accel jit: tb-size={} is not between 1 and {} (MiB for each hart)", *mib,
-                  kMaxCodeMib);
+      return fail("-accel jit: tb-size={} is not between 1 and {} (MiB)", *mib, kMaxCodeMib);
     if (threshold) options.jit.threshold = static_cast<uint32_t>(*threshold);
     if (mib) options.jit.code_bytes = *mib << 20;
+    options.jit.background = options.jit.threshold > 1;
     return values.expect_empty("threshold, tb-size, thread");
   }
   return values.expect_empty("thread");

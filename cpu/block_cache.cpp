@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "cpu/code_pages.h"
 #include "cpu/decode.h"
 #include "cpu/disasm.h"
 #include "io/log.h"
@@ -56,16 +57,34 @@ BlockCache::BlockCache(Hart& hart, Finisher finisher, size_t byte_limit)
   clear();
 }
 
-void BlockCache::unlink_all() {
+void BlockCache::unlink() {
   for (Block** link : links_) *link = &unlinked_.block;
   links_.clear();
   linked_generation_ = hart_.code_generation;
+  if (!hart_.code_pages) return;
+  if (!hart_.code_pages->changes(changes_seen_, [this](uint64_t page) { page_changed(page); }))
+    for (const auto& [page, first] : pages_) page_changed(page);
+}
+
+void BlockCache::page_changed(uint64_t page) {
+  const auto found = pages_.find(page);
+  if (found == pages_.end()) return;
+  for (Block* block = found->second; block; block = block->page_next) {
+    if (block->verified == Block::kWatched) block->verified = Block::kToCompare;
+    block->next[0] = block->next[1] = &unlinked_.block;
+  }
+}
+
+uint64_t BlockCache::watch(uint64_t physical) {
+  const bool watched = hart_.code_pages && hart_.code_pages->watch(hart_, physical & kPageMask);
+  return watched ? Block::kWatched : hart_.code_generation;
 }
 
 void BlockCache::clear() {
   std::ranges::fill(buckets_, Bucket{});
   std::ranges::fill(jumps_, JumpEntry{kNoPc, 0, &unlinked_.block, 0});
   links_.clear();
+  pages_.clear();
   chunks_.clear();
   chunk_used_ = kChunkBytes;
   bytes_in_use_ = 0;
@@ -79,7 +98,7 @@ Block* BlockCache::lookup() {
   JumpEntry& jump = jumps_[jump_index(hart_.pc)];
   const uint64_t context = hart_.fetch_generation;
   if (jump.pc == hart_.pc && jump.block->physical == source.physical &&
-      jump.block->physical2 == source.physical2 && jump.block->verified == hart_.code_generation) {
+      jump.block->physical2 == source.physical2 && jump.block->verified >= hart_.code_generation) {
     jump.context = context;
     return jump.block;
   }
@@ -120,9 +139,10 @@ Block* BlockCache::find(const Source& source) {
   for (; *link; link = &(*link)->hash_next) {
     Block* block = *link;
     if (block->physical != source.physical || block->physical2 != source.physical2) continue;
-    if (block->verified == hart_.code_generation) return block;
+    if (block->verified >= hart_.code_generation) return block;
+    const uint64_t verified = block->straddles() ? hart_.code_generation : watch(block->physical);
     if (matches_memory(*block)) {
-      block->verified = hart_.code_generation;
+      block->verified = verified;
       return block;
     }
     // Jump entries may still point here; 0 keeps them out.
@@ -151,6 +171,9 @@ Block* BlockCache::build(const Source& source) {
   Bucket& bucket = buckets_[bucket_of(source.physical)];
   block->hash_next = bucket.first;
   bucket = {source.physical, block};
+  Block*& first = pages_[block->physical & kPageMask];
+  block->page_next = first;
+  first = block;
   if (log_enabled(kLogInAsm)) [[unlikely]]
     log_block(*block);
   return block;
@@ -158,6 +181,7 @@ Block* BlockCache::build(const Source& source) {
 
 // keep: the block goes to the cache's memory, else to single_.
 Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
+  const uint64_t verified = keep && !source.host2 ? watch(source.physical) : hart_.code_generation;
   std::array<uint8_t, kMaxBlockBytes + 4> code;
   size_t available = std::min<size_t>(source.bytes, max_ops * 4);
   if (source.bytes == 2)
@@ -193,10 +217,11 @@ Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
   std::byte* memory = keep ? allocate(block_size(count, bytes)) : single_.get();
   auto* block = reinterpret_cast<Block*>(memory);
   *block = Block{.next = {&unlinked_.block, &unlinked_.block},
-                 .verified = hart_.code_generation,
+                 .verified = verified,
                  .op_count = static_cast<uint32_t>(count),
                  .bytes = static_cast<uint32_t>(bytes),
                  .hash_next = nullptr,
+                 .page_next = nullptr,
                  .physical = source.physical,
                  .physical2 = source.physical2,
                  .entry = nullptr,
@@ -205,7 +230,10 @@ Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
                  .native = nullptr};
   std::copy_n(ops.begin(), count + 1, block->ops());
   block->entry = block->ops()->handler;
-  if (finisher_.cold && block->chainable) block->ops()->handler = finisher_.cold;
+  if (finisher_.cold && block->chainable) {
+    block->ops()->handler = finisher_.cold;
+    if (finisher_.known(block->physical)) block->heat = 1;
+  }
   std::copy_n(code.begin(), bytes, block->source());
   return block;
 }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "cpu/decoded_op.h"
@@ -29,12 +30,14 @@ struct Block {
   // Where it went before, within the same virtual page: [0] falling through, [1] branch taken.
   // BlockCache's unlinked block when not known.
   Block* next[2];
-  // Value of hart.code_generation for which the source bytes are known to be those in RAM; 0: never
-  // to be entered again.
+  // Value of hart.code_generation for which the source bytes are known to be those in RAM;
+  // kWatched: they are until CodePages lists a change; 0: never to be entered again.
   uint64_t verified;
+  static constexpr uint64_t kWatched = ~0ull, kToCompare = 1;
   uint32_t op_count;
   uint32_t bytes;
   Block* hash_next;
+  Block* page_next;
   uint64_t physical;
   // Where the second half of the instruction lies, of a block that is one instruction across two
   // pages; else kNoPhysical.
@@ -78,6 +81,8 @@ class BlockCache {
     // When not nullptr: what chainable blocks begin with, instead of Block::entry.
     const void* cold = nullptr;
     uint32_t heat = 0;
+    // With `cold`: whether there is code for the place already, so that the block is hot at once.
+    std::function<bool(uint64_t physical)> known = nullptr;
   };
 
   BlockCache(Hart& hart, Finisher finisher, size_t byte_limit = kDefaultByteLimit);
@@ -89,7 +94,7 @@ class BlockCache {
   [[gnu::always_inline]] Block* lookup_recent(const Hart& hart, uint64_t pc) const {
     const uint64_t context = hart.fetch_generation;
     const JumpEntry& entry = jumps_[jump_index(pc)];
-    if (entry.pc == pc && entry.context == context && entry.block->verified == hart.code_generation)
+    if (entry.pc == pc && entry.context == context && entry.block->verified >= hart.code_generation)
         [[likely]]
       return entry.block;
     return nullptr;
@@ -105,14 +110,17 @@ class BlockCache {
   // Makes `to` a successor of a block: `link` is one of its Block::next. It holds until
   // unlink_outdated() finds it outdated. The caller has seen that both are in one virtual page.
   void link(Block** link, Block* to) {
+    // A mapping that has changed without a fence may have led to another page.
+    if ((owner_of(link)->physical ^ to->physical) & kPageMask) return;
     *link = to;
-    links_.push_back(link);
+    if (to->verified != Block::kWatched) links_.push_back(link);
   }
-  // After hart.code_generation has changed and before a block's successor is followed: forgets all
-  // successors, for what they lead to is to be compared with memory first.
+  // After hart.code_generation has changed and before a block's successor is followed: forgets
+  // successors in pages that are not watched or have changed, for what they lead to is to be
+  // compared with memory first.
   void unlink_outdated() {
     if (linked_generation_ != hart_.code_generation) [[unlikely]]
-      unlink_all();
+      unlink();
   }
   void clear();
   // Differs after Block pointers have become invalid.
@@ -151,7 +159,14 @@ class BlockCache {
     return physical * 0x9e3779b97f4a7c15ull >> (64 - kBucketBits);
   }
 
-  void unlink_all();
+  static Block* owner_of(Block** link) {
+    static_assert(offsetof(Block, next) == 0 && alignof(std::max_align_t) == 16);
+    return reinterpret_cast<Block*>(reinterpret_cast<uintptr_t>(link) & ~uintptr_t{15});
+  }
+  void unlink();
+  void page_changed(uint64_t page);
+  // What Block::verified becomes for a block whose bytes are read after this.
+  uint64_t watch(uint64_t physical);
   bool fetch_source(Source& source);
   Block* find(const Source& source);
   Block* build(const Source& source);
@@ -168,9 +183,12 @@ class BlockCache {
     Block block{};
     DecodedOp end{};
   } unlinked_;
-  // Places that hold something else than the unlinked block.
+  // Places that hold a block which is not kWatched.
   std::vector<Block**> links_;
   uint64_t linked_generation_ = 0;
+  // CodePages::changes() up to here are known. All blocks by the page they begin in.
+  uint64_t changes_seen_ = 0;
+  std::unordered_map<uint64_t, Block*> pages_;
   std::vector<JumpEntry> jumps_;
   // The first block's address is there for the usual case that it is the one, or the only one.
   struct Bucket {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "cpu/hart.h"
@@ -25,6 +26,9 @@ class Engine {
   virtual void step(Hart& hart) = 0;
   // fence.i: code written before is seen from the next instruction on.
   virtual void fence_i() = 0;
+  // Others wait for this hart to let go of pages that they want to watch (CodePages), or of code
+  // that is to be dropped.
+  virtual void release_code() {}
   // Drops all decoded code.
   virtual void flush_code() = 0;
 };
@@ -35,9 +39,12 @@ struct JitOptions {
   // How often a block runs before its path is compiled. 0: before it first runs, and alone, for
   // nothing is known about its path: for tests.
   uint32_t threshold = 64;
-  size_t code_bytes = size_t{32} << 20;  // room for code, for each hart
+  size_t code_bytes = size_t{64} << 20;  // room for code, of all harts
+  // Compile on a thread of its own; else the hart does it, and the code is there at once.
+  bool background = false;
 };
-// The interpreter with a compiler for hot code; without the latter where the host has none.
-std::unique_ptr<Engine> make_jit(Hart& hart, const JitOptions& options);
+// Makes each hart's engine: the interpreter with a compiler for hot code, which all harts share;
+// without the latter where the host has none. To be called by one hart after the other.
+std::function<std::unique_ptr<Engine>(Hart&)> jit_engines(const JitOptions& options);
 
 }  // namespace hv

@@ -43,6 +43,8 @@ enum Request : uint32_t {
   kReqStep = 1u << 31,      // Engine::step()'s own: set while it runs, nobody else's concern
 };
 
+class CodePages;
+struct NativePlace;
 class Hart;
 class Mmu;
 class VcpuSet;
@@ -128,7 +130,7 @@ class Hart {
   Priv priv = Priv::kMachine;
   uint64_t instret = 0;  // instructions retired since reset; exact at block boundaries
   // Counted up by fence.i: code decoded before is compared with memory before it runs again.
-  uint64_t code_generation = 1;
+  uint64_t code_generation = 2;
   // Differs between fetch contexts (privilege, satp) and changes when any fetch translation may
   // have been dropped; engines tag virtual-pc caches with it. Returning to a context whose
   // translations still stand gives its former number. Written by Mmu alone.
@@ -136,6 +138,7 @@ class Hart {
 
   // Compiled code's own: the page of the virtual address where it runs.
   uint64_t native_page = 0;
+  NativePlace* native_places = nullptr;
 
   // LR/SC: the reservation is the physical address and the value that LR saw.
   uint64_t reservation_address = ~0ull;
@@ -159,6 +162,7 @@ class Hart {
   const MmioMap* mmio = nullptr;
   const GuestClock* clock = nullptr;
   Mmu* mmu = nullptr;
+  CodePages* code_pages = nullptr;  // nullptr: no page is watched
   EnvironmentCalls* sbi = nullptr;  // nullptr: M-mode firmware runs in the guest
 
   // Interrupt inputs by mip bit; any thread sets and clears (then kReqInterrupt). STIP and MTIP are

@@ -1,7 +1,10 @@
 #include "cpu/mmu.h"
 
+#include "cpu/code_pages.h"
 #include "cpu/mmu_impl.h"
 #include "cpu/triggers.h"
+
+#include <vector>
 
 namespace hv {
 namespace {
@@ -84,6 +87,14 @@ void Mmu::flush_all() {
   context_changed();
 }
 
+void Mmu::drop_writable(std::span<const uint64_t> pages) {
+  std::vector<uint64_t> host_pages;
+  for (const uint64_t page : pages)
+    host_pages.push_back(
+        reinterpret_cast<uintptr_t>(impl_->hart.memory->host(page, GuestMemory::kPageSize)));
+  impl_->tlbs.drop_writable(host_pages);
+}
+
 WalkResult Mmu::Impl::translate(uint64_t address, Access access, Priv priv, bool paged,
                                 Translation& result) const {
   if (paged) return walk_page_table(*hart.memory, pmp, walk_context(priv), address, access, result);
@@ -118,10 +129,12 @@ bool Mmu::Impl::resolve_slow(uint64_t address, uint64_t size, Access access, Tar
   uint8_t* host_page = hart.memory->host(page, GuestMemory::kPageSize);
   target.host = host_page ? host_page + (translation.physical - page) : nullptr;
   if (!host_page) return true;
+  if (hart.code_pages && access == Access::kStore) hart.code_pages->before_store(hart.id, page);
   if (hart.csr.watch_armed && has_trigger(hart, address & kPageMask, access)) return true;
   if (auto permissions = pmp.page_permissions(page, data_priv)) {
     *permissions &= translation.permissions;
     if (!translation.dirty) *permissions &= ~kPmpWrite;
+    if (hart.code_pages && !hart.code_pages->stores_to(hart.id, page)) *permissions &= ~kPmpWrite;
     data->insert(address, host_page, translation, *permissions);
   }
   return true;

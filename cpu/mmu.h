@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "cpu/hart.h"
 
@@ -37,6 +38,8 @@ class Mmu {
   // sfence.vma / sinval.vma semantics; nullopt = all.
   void flush(std::optional<uint64_t> address, std::optional<uint64_t> asid);
   void flush_all();  // also after a PMP change
+  // The next store to one of these pages of RAM (physical addresses, in order) takes the slow way.
+  void drop_writable(std::span<const uint64_t> pages);
 
   // Translates a fetch; on failure the exception is in the hart. Instructions that straddle a page
   // are fetched in two calls.

@@ -91,6 +91,7 @@ restart:
       if (!__atomic_compare_exchange_n(host, &expected, updated, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE))
         goto restart;
+      memory.note_written(pte_address, 8);
     }
     result.physical = frame | (address & offset_mask);
     result.level = leaf;

@@ -25,6 +25,14 @@ void DataTlb::insert(uint64_t address, const uint8_t* host_page, const Translati
   used_ = true;
 }
 
+void DataTlb::drop_writable(std::span<const uint64_t> pages) {
+  if (!used_) return;
+  for (TlbEntry& entry : entries_)
+    if (entry.write_tag != kTlbInvalid &&
+        std::ranges::binary_search(pages, entry.write_tag + entry.addend))
+      entry.write_tag = kTlbInvalid;
+}
+
 bool DataTlb::dropped_by(const TlbEntry& entry, const FenceScope& scope) {
   if (scope.keep_global && entry.page_info & kInfoGlobal) return false;
   if (!scope.address) return true;
@@ -130,6 +138,16 @@ void TlbSet::fence(std::optional<uint64_t> address, std::optional<uint64_t> asid
 void TlbSet::clear() {
   bare_.clear();
   for (AddressSpace& space : spaces_) space.clear();
+}
+
+void TlbSet::drop_writable(std::span<const uint64_t> host_pages) {
+  const auto drop = [&](AddressSpace& space) {
+    for (auto& tlb : space.data)
+      if (tlb) tlb->drop_writable(host_pages);
+  };
+  drop(bare_);
+  for (AddressSpace& space : spaces_)
+    if (space.in_use) drop(space);
 }
 
 }  // namespace hv

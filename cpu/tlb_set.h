@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "cpu/page_table.h"
 #include "cpu/tlb.h"
@@ -58,6 +59,8 @@ class DataTlb {
               uint8_t permissions);
   void fence(const FenceScope& scope);
   void clear();
+  // Takes the write tag off each entry whose page on the host is one of `pages`, in order.
+  void drop_writable(std::span<const uint64_t> pages);
 
  private:
   static bool dropped_by(const TlbEntry& entry, const FenceScope& scope);
@@ -128,6 +131,7 @@ class TlbSet {
 
   void fence(std::optional<uint64_t> address, std::optional<uint64_t> asid);
   void clear();
+  void drop_writable(std::span<const uint64_t> host_pages);
 
  private:
   static constexpr size_t kSpaces = 16;

@@ -26,6 +26,7 @@ enum class HsmState : uint8_t {
 // A remote fence: what the targets drop before they run on.
 struct RemoteFence {
   bool instruction = false;       // fence.i
+  bool code = false;              // Engine::release_code(); comes alone
   bool translation = false;       // sfence.vma with the fields below
   std::optional<uint64_t> start;  // nullopt: all addresses
   uint64_t size = 0;

@@ -25,7 +25,9 @@ void Mailbox::drain(Hart& hart) {
 
 uint64_t FenceQueue::post(const RemoteFence& fence) {
   MutexLock lock(mutex_);
-  if (count_ < kCapacity) {
+  if (fence.code) {
+    code_ = true;
+  } else if (count_ < kCapacity) {
     fences_[count_++] = fence;
   } else {
     bool instruction = fence.instruction;
@@ -40,14 +42,17 @@ bool FenceQueue::apply(Hart& hart, Engine& engine) {
   if (posted_.load() == applied_.load()) return false;
   std::array<RemoteFence, kCapacity> fences;
   unsigned count;
+  bool code;
   uint64_t ticket;
   {
     MutexLock lock(mutex_);
     fences = fences_;
     count = std::exchange(count_, 0);
+    code = std::exchange(code_, false);
     ticket = posted_.load();
   }
   for (unsigned i = 0; i < count; ++i) apply_fence(hart, engine, fences[i]);
+  if (code) engine.release_code();
   applied_.store(ticket);
   return true;
 }

@@ -43,6 +43,7 @@ class FenceQueue {
   Mutex mutex_;
   std::array<RemoteFence, kCapacity> fences_ HV_GUARDED_BY(mutex_);
   unsigned count_ HV_GUARDED_BY(mutex_) = 0;
+  bool code_ HV_GUARDED_BY(mutex_) = false;
   std::atomic<uint64_t> posted_{0}, applied_{0};
 };
 

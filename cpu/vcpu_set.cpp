@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "cpu/code_pages.h"
 #include "cpu/trap.h"
 #include "cpu/vcpu.h"
 #include "cpu/vcpu_thread.h"
@@ -43,6 +44,12 @@ class VcpuSetImpl final : public VcpuSet {
     timers_ = std::make_unique<TimerThread>(
         config.count, [this](unsigned hart) { vcpus_[hart]->request(kReqTimer); });
     world_.timers = timers_.get();
+    code_pages_ = std::make_unique<CodePages>(*config.memory);
+    code_pages_->set_harts(
+        {.post = [this](unsigned hart) { return vcpus_[hart]->post_fence({.code = true}); },
+         .settled = [this](unsigned hart,
+                           uint64_t ticket) { return vcpus_[hart]->fence_settled(ticket); }});
+    world_.code_pages = code_pages_.get();
     for (unsigned id = 0; id < config.count; ++id)
       vcpus_.push_back(std::make_unique<VcpuThread>(id, config, world_));
     for (auto& vcpu : vcpus_) world_.vcpus.push_back(vcpu.get());
@@ -55,6 +62,7 @@ class VcpuSetImpl final : public VcpuSet {
     for (auto& vcpu : vcpus_) vcpu->request(kReqPark);
     for (auto& vcpu : vcpus_) vcpu->join();
     timers_.reset();
+    code_pages_->set_harts({});
   }
 
   unsigned count() const override { return static_cast<unsigned>(vcpus_.size()); }
@@ -115,6 +123,7 @@ class VcpuSetImpl final : public VcpuSet {
 
  private:
   VcpuWorld world_;
+  std::unique_ptr<CodePages> code_pages_;
   std::unique_ptr<TimerThread> timers_;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   std::function<bool(Hart&)> reset_hook_;

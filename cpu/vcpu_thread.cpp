@@ -30,6 +30,7 @@ VcpuThread::VcpuThread(unsigned id, const VcpuSet::Config& config, VcpuWorld& wo
   hart_.memory = config.memory;
   hart_.mmio = config.mmio;
   hart_.clock = config.clock;
+  hart_.code_pages = world.code_pages;
   mmu_ = std::make_unique<Mmu>(hart_);
   hart_.mmu = mmu_.get();
   engine_ = config.make_engine ? config.make_engine(hart_) : make_interpreter(hart_);

@@ -27,6 +27,7 @@ struct VcpuWorld {
   // World stopped only.
   std::function<void(Hart&, uint64_t address, uint64_t opaque)> start_hook;
   TimerThread* timers = nullptr;
+  CodePages* code_pages = nullptr;
   std::vector<VcpuThread*> vcpus;
 };
 

@@ -51,11 +51,13 @@ bool GuestMemory::write(uint64_t address, const void* from, size_t length) const
   uint8_t* to = host(address, length);
   if (!to) return false;
   copy_to_guest(to, from, length);
+  note_written(address, length);
   return true;
 }
 
 void GuestMemory::clear() {
   madvise(host_, size_, MADV_DONTNEED);
+  note_written(base_, size_);
 }
 
 }  // namespace hv

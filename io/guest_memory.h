@@ -44,6 +44,17 @@ void write_unaligned(void* guest, T value) {
 #endif
 }
 
+// Told of stores into RAM that no hart has made.
+class WriteWatcher {
+ public:
+  // [address, address + length) in RAM may have changed; later reads see it as it is now. Any
+  // thread.
+  virtual void written(uint64_t address, uint64_t length) = 0;
+
+ protected:
+  ~WriteWatcher() = default;
+};
+
 // One block of RAM, anonymous memory of the host, zero at start.
 //
 // Thread-safe: the mapping never moves. Harts reach it through their TLBs; devices through host()
@@ -77,6 +88,13 @@ class GuestMemory {
   bool read(uint64_t address, void* to, size_t length) const;
   bool write(uint64_t address, const void* from, size_t length) const;
 
+  // Who is told of what devices and loaders write. nullptr: nobody. Before any of them runs.
+  void set_watcher(WriteWatcher* watcher) { watcher_ = watcher; }
+  // To be called after a write through host() by anyone but a hart, before the guest is told of it.
+  void note_written(uint64_t address, uint64_t length) const {
+    if (watcher_ && length) watcher_->written(address, length);
+  }
+
   // Returns all pages to zero (machine reset that reloads images). No hart or device may run.
   void clear();
 
@@ -87,6 +105,7 @@ class GuestMemory {
   uint64_t base_;
   uint64_t size_;
   uint8_t* host_;
+  WriteWatcher* watcher_ = nullptr;
 };
 
 }  // namespace hv

@@ -20,6 +20,7 @@
 #define HV_EXCLUDES(...) HV_TSA(locks_excluded(__VA_ARGS__))
 #define HV_ACQUIRE(...) HV_TSA(acquire_capability(__VA_ARGS__))
 #define HV_RELEASE(...) HV_TSA(release_capability(__VA_ARGS__))
+#define HV_RETURN_CAPABILITY(x) HV_TSA(lock_returned(x))
 #define HV_TRY_ACQUIRE(...) HV_TSA(try_acquire_capability(__VA_ARGS__))
 #define HV_ASSERTS(x) HV_TSA(assert_capability(x))
 #define HV_NO_TSA HV_TSA(no_thread_safety_analysis)

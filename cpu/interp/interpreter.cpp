@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/code_pages.h"
 #include "cpu/decode.h"
 #include "cpu/fpu.h"
 #include "cpu/semantics.h"
@@ -302,7 +303,7 @@ cold:
   goto leave;
 
 native:
-  if (!jit_->current(*block->native)) {
+  if (!jit_->ready(*block->native)) {
     forget_native(*block);
     goto * block->entry;
   }
@@ -368,7 +369,6 @@ trap:
 resume:
   pc = hart.pc;
   cache_.unlink_outdated();
-  if (jit_) jit_->sync();
   if (requested(hart)) goto leave;
   block = cache_.lookup_recent(hart, pc);
   if (block) HV_ENTER(block);
@@ -385,7 +385,9 @@ leave:
 }
 
 Interpreter::Interpreter(Hart& hart, std::unique_ptr<Jit> jit)
-    : hart_(hart), jit_(std::move(jit)), cache_(hart, make_finisher()) {}
+    : hart_(hart), jit_(std::move(jit)), cache_(hart, make_finisher()) {
+  if (jit_) jit_->on_release([this] { drop_dead_code(); });
+}
 
 BlockCache::Finisher Interpreter::make_finisher() {
   Labels labels;
@@ -426,7 +428,8 @@ BlockCache::Finisher Interpreter::make_finisher() {
   return {.finish = finish,
           .unlinked = labels.unlinked,
           .cold = jit_ ? labels.cold : nullptr,
-          .heat = jit_ ? initial_heat() : 0};
+          .heat = jit_ ? initial_heat() : 0,
+          .known = [this](uint64_t physical) { return jit_->find(physical) != nullptr; }};
 }
 
 EngineExit Interpreter::run(Hart& hart) {
@@ -446,34 +449,59 @@ void Interpreter::compile_path() {
   Block* first = cache_.lookup_recent(hart_, hart_.pc);
   if (!first) first = cache_.lookup();
   if (!first || !first->chainable) return;
-  const uint64_t page = hart_.pc & kPageMask, clears = cache_.clears();
+  const uint32_t version = jit_->watch(*first);
+  if (!version || jit_->queued(first->physical)) return cool(*first);
+  if (NativeTrace* native = jit_->find(first->physical); native && jit_->ready(*native))
+    return attach(*first, *native);
   std::vector<Block*> path;
   bool loops = false;
+  if (!follow_path(*first, path, loops)) return;
+  bool nothing = false;
+  if (NativeTrace* native = jit_->compile(path, loops, version, nothing))
+    attach(*first, *native);
+  else if (!nothing)
+    cool(*first);
+}
+
+// Runs from `first`, which is at hart.pc, and notes the way. False: the blocks are gone.
+bool Interpreter::follow_path(Block& first, std::vector<Block*>& path, bool& loops) {
+  const uint64_t page = hart_.pc & kPageMask, clears = cache_.clears();
   size_t ops = 0;
-  for (Block* block = first;;) {
+  for (Block* block = &first;;) {
     path.push_back(block);
     ops += block->op_count;
     if (jit_->options().threshold == 0 || !run_alone(*block) || ops > kMaxPathOps) break;
-    if (cache_.clears() != clears) return;
+    if (cache_.clears() != clears) return false;
     if ((hart_.pc & kPageMask) != page || requested(hart_)) break;
     block = cache_.lookup();
     if (!block) {
       take_exception(hart_);
       break;
     }
-    if (cache_.clears() != clears) return;
-    loops = block == first;
-    if (loops || !block->chainable || block->native || std::ranges::find(path, block) != path.end())
+    if (cache_.clears() != clears) return false;
+    loops = block == &first;
+    if (loops || !block->chainable || block->native ||
+        std::ranges::find(path, block) != path.end() ||
+        ((block->physical ^ first.physical) & kPageMask))
       break;
   }
-  if (cache_.clears() != clears) return;
-  NativeTrace* native = jit_->compile(path, loops);
-  if (native) {
-    first->native = native;
-    first->ops()->handler = native_handler_;
-  } else if (jit_->full()) {
-    flush_code();
-  }
+  return cache_.clears() == clears;
+}
+
+void Interpreter::attach(Block& block, NativeTrace& native) {
+  if (kept_clears_ != cache_.clears()) jit_->clear();
+  kept_clears_ = cache_.clears();
+  if (!block.native) jit_->keep(block);
+  block.native = &native;
+  block.ops()->handler = native_handler_;
+}
+
+// There is no code yet for a hot block: tries again soon.
+void Interpreter::cool(Block& block) {
+  // More than 1: it has to run in between.
+  constexpr uint32_t kSoon = 16;
+  block.heat = kSoon;
+  block.ops()->handler = cold_handler_;
 }
 
 // Runs one block at hart.pc by the interpreter; whether it ran to its end and a path may go on from
@@ -500,11 +528,22 @@ void Interpreter::forget_native(Block& block) {
 }
 
 void Interpreter::lead_on(const NativeLink* link, Block& to) {
-  if (!to.native || !jit_->current(*to.native)) return;
+  if (!to.native || !to.native->ready()) return;
   if (link)
     jit_->connect(link, *to.native);
   else
     jit_->remember(hart_.pc, *to.native);
+}
+
+void Interpreter::release_code() {
+  if (hart_.code_pages) hart_.code_pages->release(hart_);
+  if (jit_) drop_dead_code();
+}
+
+void Interpreter::drop_dead_code() {
+  if (kept_clears_ != cache_.clears()) jit_->clear();
+  kept_clears_ = cache_.clears();
+  jit_->release([this](Block& block) { forget_native(block); });
 }
 
 void Interpreter::flush_code() {
@@ -533,13 +572,18 @@ std::unique_ptr<Engine> make_interpreter(Hart& hart) {
   return std::make_unique<Interpreter>(hart);
 }
 
-std::unique_ptr<Engine> make_jit(Hart& hart, const JitOptions& options) {
-  std::unique_ptr<Jit> jit = Jit::create(hart, options);
-  // Once is enough: it is the same for all harts.
-  if (!jit && hart.id == 0)
-    warn(hart.has(Ext::kC) ? "-accel jit: the host gives no memory for code; using the interpreter"
-                           : "-accel jit: needs -cpu c=on; using the interpreter");
-  return std::make_unique<Interpreter>(hart, std::move(jit));
+std::function<std::unique_ptr<Engine>(Hart&)> jit_engines(const JitOptions& options) {
+  auto shared = std::make_shared<std::shared_ptr<Translations>>();
+  return [options, shared](Hart& hart) -> std::unique_ptr<Engine> {
+    if (hart.id == 0) *shared = Translations::create(*hart.memory, *hart.code_pages, options);
+    std::unique_ptr<Jit> jit = *shared ? Jit::create(hart, options, *shared) : nullptr;
+    // Once is enough: it is the same for all harts.
+    if (!jit && hart.id == 0)
+      warn(hart.has(Ext::kC)
+               ? "-accel jit: the host gives no memory for code; using the interpreter"
+               : "-accel jit: needs -cpu c=on; using the interpreter");
+    return std::make_unique<Interpreter>(hart, std::move(jit));
+  };
 }
 
 }  // namespace hv

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <vector>
 
 #include "cpu/block_cache.h"
 #include "cpu/engine.h"
@@ -21,6 +22,7 @@ class Interpreter final : public Engine {
   EngineExit run(Hart& hart) override;
   void step(Hart& hart) override;
   void fence_i() override { ++hart_.code_generation; }
+  void release_code() override;
   void flush_code() override;
 
   const BlockCache& cache() const { return cache_; }
@@ -36,8 +38,12 @@ class Interpreter final : public Engine {
 
   BlockCache::Finisher make_finisher();
 
-  // Follows the path from the hot block at hart.pc, running it, and compiles it.
+  // Finds or makes code for the hot block at hart.pc.
   void compile_path();
+  bool follow_path(Block& first, std::vector<Block*>& path, bool& loops);
+  void attach(Block& block, NativeTrace& native);
+  void cool(Block& block);
+  void drop_dead_code();
   bool run_alone(Block& block);
   uint32_t initial_heat() const { return std::max(jit_->options().threshold, 1u); }
   void forget_native(Block& block);
@@ -48,6 +54,8 @@ class Interpreter final : public Engine {
   const std::unique_ptr<Jit> jit_;
   const void* cold_handler_ = nullptr;
   const void* native_handler_ = nullptr;
+  // cache_.clears() to which the blocks belong that jit_ keeps.
+  uint64_t kept_clears_ = 0;
   BlockCache cache_;
 };
 

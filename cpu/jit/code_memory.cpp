@@ -30,14 +30,8 @@ CodeMemory::~CodeMemory() {
   munmap(executable_, size_);
 }
 
-const uint8_t* CodeMemory::next(size_t size) const {
-  return size <= size_ - used_ ? executable_ + used_ : nullptr;
-}
-
-void CodeMemory::add(const uint8_t* bytes, size_t size) {
-  std::memcpy(writable_ + used_, bytes, size);
-  constexpr size_t kAlign = 16;
-  used_ = (used_ + size + kAlign - 1) / kAlign * kAlign;
+void CodeMemory::write(size_t offset, const uint8_t* bytes, size_t size) {
+  std::memcpy(writable_ + offset, bytes, size);
 }
 
 }  // namespace hv::jit

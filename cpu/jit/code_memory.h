@@ -7,7 +7,6 @@
 
 namespace hv::jit {
 
-// Hart thread only.
 class CodeMemory {
  public:
   // nullptr: the host refuses. `size` in bytes, a multiple of the page size.
@@ -16,13 +15,11 @@ class CodeMemory {
   CodeMemory(const CodeMemory&) = delete;
   CodeMemory& operator=(const CodeMemory&) = delete;
 
-  // Where code that is added next will run; nullptr: no room for `size` bytes.
-  const uint8_t* next(size_t size) const;
-  // Puts `size` bytes there.
-  void add(const uint8_t* bytes, size_t size);
-  // Forgets what was added after `mark`, a former used().
-  void rewind(size_t mark) { used_ = mark; }
-  size_t used() const { return used_; }
+  size_t size() const { return size_; }
+  // Where code at `offset` runs.
+  const uint8_t* address(size_t offset) const { return executable_ + offset; }
+  // Puts code there, which no hart may be running.
+  void write(size_t offset, const uint8_t* bytes, size_t size);
 
  private:
   CodeMemory(uint8_t* writable, uint8_t* executable, size_t size)
@@ -31,7 +28,6 @@ class CodeMemory {
   uint8_t* const writable_;
   uint8_t* const executable_;
   const size_t size_;
-  size_t used_ = 0;
 };
 
 }  // namespace hv::jit

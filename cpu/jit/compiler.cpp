@@ -41,11 +41,13 @@ void emit_leave(x86::Assembler& a) {
   a.ret();
 }
 
-// rdx NativeLink.
-void emit_leave_for_link(x86::Assembler& a, NativeExit exit, const void* leave) {
-  a.movzx(x86::eax, x86::word_ptr(x86::rdx, offsetof(NativeLink, page_offset)));
+// rdx + `entry` is a NativeEntry.
+void emit_leave_for(x86::Assembler& a, int32_t entry, NativeExit exit, const void* leave) {
+  const auto at = [&](size_t offset) { return entry + static_cast<int32_t>(offset); };
+  a.movzx(x86::eax, x86::word_ptr(x86::rdx, at(offsetof(NativeEntry, page_offset))));
   a.add(x86::rax, x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)));
   a.mov(x86::ecx, static_cast<uint32_t>(exit));
+  a.mov(x86::rdx, x86::qword_ptr(x86::rdx, at(offsetof(NativeEntry, link))));
   a.jmp(reinterpret_cast<uint64_t>(leave));
 }
 
@@ -110,63 +112,65 @@ HostFeatures host_features() {
 using namespace jit;
 
 struct JitCompiler::Impl {
-  Hart& hart;
-  const NativePlace* places;
-  std::unique_ptr<CodeMemory> memory;
+  Impl(const GuestMemory& guest, CodeMemory& code) : memory(guest), code_memory(code) {
+    make_stubs();
+  }
+
+  const GuestMemory& memory;
+  CodeMemory& code_memory;
+  size_t stub_bytes = 0;
   const HostFeatures features = host_features();
   Stubs stubs{};
   Enter enter = nullptr;
-  size_t stubs_end = 0;
+  NoErrors no_errors{};
+  asmjit::CodeHolder holder{};
 
-  // The address of what `emit` puts into an assembler; nullptr: no room.
   template <class Emit>
-  const void* add(Emit emit, size_t* bytes = nullptr) {
-    asmjit::CodeHolder holder;
-    NoErrors no_errors;
+  size_t assemble(Emit emit) {
+    holder.reset(asmjit::ResetPolicy::kSoft);
     holder.init(asmjit::Environment::host());
     holder.setErrorHandler(&no_errors);
     x86::Assembler assembler(&holder);
     emit(assembler);
     holder.flatten();
     holder.resolveUnresolvedLinks();
-    const uint8_t* at = memory->next(holder.codeSize());
-    if (!at) return nullptr;
+    return holder.codeSize();
+  }
+  std::vector<uint8_t> finish(const void* at) {
     holder.relocateToBase(reinterpret_cast<uint64_t>(at));
-    const size_t size = holder.codeSize();
-    std::vector<uint8_t> code(size);
-    holder.copyFlattenedData(code.data(), size);
-    memory->add(code.data(), size);
-    if (bytes) *bytes = size;
+    std::vector<uint8_t> code(holder.codeSize());
+    holder.copyFlattenedData(code.data(), code.size());
+    return code;
+  }
+
+  template <class Emit>
+  const void* add(Emit emit) {
+    assemble(emit);
+    const uint8_t* at = code_memory.address(stub_bytes);
+    const std::vector<uint8_t> code = finish(at);
+    code_memory.write(stub_bytes, code.data(), code.size());
+    stub_bytes = (stub_bytes + code.size() + 15) / 16 * 16;
     return at;
   }
 
   void make_stubs() {
     enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add(emit_enter)));
     stubs.leave = add(emit_leave);
-    stubs.unlinked = add([&](auto& a) { emit_leave_for_link(a, NativeExit::kPlace, stubs.leave); });
-    stubs.request =
-        add([&](auto& a) { emit_leave_for_link(a, NativeExit::kRequest, stubs.leave); });
+    stubs.unlinked = add([&](auto& a) { emit_leave_for(a, 0, NativeExit::kPlace, stubs.leave); });
+    stubs.request = add([&](auto& a) {
+      emit_leave_for(a, offsetof(NativeLink, unlinked), NativeExit::kRequest, stubs.leave);
+    });
     for (const bool floats : {false, true}) {
       Stubs::Calls& calls = floats ? stubs.float_calls : stubs.calls;
       calls.op = add([&](auto& a) { emit_call(a, Call::kOp, floats); });
       calls.load = add([&](auto& a) { emit_call(a, Call::kLoad, floats); });
       calls.store = add([&](auto& a) { emit_call(a, Call::kStore, floats); });
     }
-    stubs_end = memory->used();
   }
 };
 
-std::unique_ptr<JitCompiler> JitCompiler::create(Hart& hart, const NativePlace* places,
-                                                 size_t bytes) {
-  auto memory = CodeMemory::create(bytes);
-  if (!memory) return nullptr;
-  auto impl =
-      std::make_unique<Impl>(Impl{.hart = hart, .places = places, .memory = std::move(memory)});
-  impl->make_stubs();
-  return std::unique_ptr<JitCompiler>(new JitCompiler(std::move(impl)));
-}
-
-JitCompiler::JitCompiler(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+JitCompiler::JitCompiler(const GuestMemory& memory, CodeMemory& code)
+    : impl_(std::make_unique<Impl>(memory, code)) {}
 JitCompiler::~JitCompiler() = default;
 
 bool JitCompiler::compiles(Op kind) {
@@ -174,28 +178,27 @@ bool JitCompiler::compiles(Op kind) {
          op_has(kind, op_flags::kJump);
 }
 
-bool JitCompiler::compile(const Trace& trace, NativeTrace& native) {
-  native.code = impl_->add(
-      [&](x86::Assembler& a) {
-        Emitter(a, impl_->stubs, impl_->features, *impl_->hart.memory, trace, impl_->places, native)
-            .emit();
-      },
-      &native.code_bytes);
-  return native.code != nullptr;
+size_t JitCompiler::assemble(const Trace& trace, NativeTrace& native) {
+  return impl_->assemble([&](x86::Assembler& a) {
+    Emitter(a, impl_->stubs, impl_->features, impl_->memory, trace, native).emit();
+  });
 }
 
-void JitCompiler::clear() {
-  impl_->memory->rewind(impl_->stubs_end);
+std::vector<uint8_t> JitCompiler::finish(NativeTrace& native, const void* at) {
+  native.code = at;
+  std::vector<uint8_t> code = impl_->finish(at);
+  native.code_bytes = code.size();
+  return code;
 }
 
 // Clang's check of a function's type reads in front of it, where compiled code has nothing.
 #ifdef __clang__
 [[clang::no_sanitize("function")]]
 #endif
-JitCompiler::Result JitCompiler::enter(const NativeTrace& trace, uint64_t pc) {
+JitCompiler::Result JitCompiler::enter(Hart& hart, const NativeTrace& trace, uint64_t pc) const {
   Result result;
-  impl_->hart.native_page = pc & kPageMask;
-  impl_->enter(&impl_->hart, trace.code, &result);
+  hart.native_page = pc & kPageMask;
+  impl_->enter(&hart, trace.code, &result);
   return result;
 }
 

@@ -4,32 +4,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "cpu/hart.h"
+#include "cpu/jit/code_memory.h"
 #include "cpu/jit/native.h"
 #include "cpu/jit/trace.h"
 
 namespace hv {
 
-// Where compiled code looks for the code of a place in another page. Direct-mapped by pc.
-struct NativePlace {
-  uint64_t pc;
-  uint64_t context;  // Hart::fetch_generation
-  const void* code;
-  uint64_t unused;
-};
-inline constexpr size_t kNativePlaces = 8192;
-
-inline size_t native_place_index(uint64_t pc) {
-  return (static_cast<uint32_t>(pc) >> 1 ^ static_cast<uint32_t>(pc) >> 12) % kNativePlaces;
-}
-
-// Hart thread only.
+// Its code is for every hart of a machine.
 class JitCompiler {
  public:
-  // `places` has kNativePlaces entries; `bytes` is the room for code. nullptr: the host has no
-  // memory to execute.
-  static std::unique_ptr<JitCompiler> create(Hart& hart, const NativePlace* places, size_t bytes);
+  // What all code needs goes to the first kStubBytes of `code`, which holds the rest as well.
+  static constexpr size_t kStubBytes = 4096;
+  JitCompiler(const GuestMemory& memory, jit::CodeMemory& code);
   ~JitCompiler();
   JitCompiler(const JitCompiler&) = delete;
   JitCompiler& operator=(const JitCompiler&) = delete;
@@ -37,26 +26,31 @@ class JitCompiler {
   // Whether a path may hold this instruction; the others are the interpreter's.
   static bool compiles(Op kind);
 
-  // Fills in the code and what it refers to. False: no room; clear() makes some.
-  bool compile(const Trace& trace, NativeTrace& native);
-  // Drops all code.
-  void clear();
+  // Any thread, one at a time: the code of `trace`, to be put at the address that `place` gives for
+  // its size; fills in what it refers to and native.code. Empty: no place (nullptr).
+  template <class Place>
+  std::vector<uint8_t> compile(const Trace& trace, NativeTrace& native, Place place) {
+    const size_t size = assemble(trace, native);
+    const void* at = place(size);
+    return at ? finish(native, at) : std::vector<uint8_t>();
+  }
 
   struct Result {
     uint64_t pc;
     NativeExit exit;
     const void* detail;
   };
-  // Runs `trace` from its beginning, whose virtual address is pc. Retired instructions are in
-  // hart.instret afterwards, hart.pc is left alone.
-  Result enter(const NativeTrace& trace, uint64_t pc);
+  // Hart thread: runs `trace` from its beginning, whose virtual address is pc. Retired instructions
+  // are in hart.instret afterwards, hart.pc is left alone.
+  Result enter(Hart& hart, const NativeTrace& trace, uint64_t pc) const;
 
-  // NativeLink::target of one that leads nowhere yet.
+  // NativeEntry::code of a place without code: leaves for there.
   const void* unlinked() const;
 
  private:
   struct Impl;
-  explicit JitCompiler(std::unique_ptr<Impl> impl);
+  size_t assemble(const Trace& trace, NativeTrace& native);
+  std::vector<uint8_t> finish(NativeTrace& native, const void* at);
   std::unique_ptr<Impl> impl_;
 };
 

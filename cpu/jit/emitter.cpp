@@ -42,14 +42,12 @@ Use use_of(Op kind) {
 }  // namespace
 
 Emitter::Emitter(x86::Assembler& assembler, const Stubs& stubs, const HostFeatures& features,
-                 const GuestMemory& memory, const Trace& trace, const NativePlace* places,
-                 NativeTrace& out)
+                 const GuestMemory& memory, const Trace& trace, NativeTrace& out)
     : a_(assembler),
       stubs_(stubs),
       features_(features),
       memory_(memory),
       trace_(trace),
-      places_(places),
       out_(out) {}
 
 // The registers that the path names most often get the host's.
@@ -126,7 +124,7 @@ void Emitter::emit() {
     a_.je(top);
     store_registers(dirty_ | dirty_at_top);
     store_float_registers(float_dirty_ | float_dirty_at_top);
-    a_.mov(x86::rdx, address_of(link_to(trace_.ops.front().page_offset)));
+    a_.mov(x86::rdx, address_of(&link_to(trace_.ops.front().page_offset)));
     a_.jmp(address_of(stubs_.request));
   } else if (!ended) {
     const TraceOp& op = trace_.ops.back();
@@ -218,10 +216,9 @@ void Emitter::load_page(x86::Gp to, int32_t page_offset) {
 }
 
 void Emitter::call_helper(const TraceOp& op) {
-  auto operand = std::make_unique<DecodedOp>(op.fields);
+  const DecodedOp& operand = out_.operands.emplace_back(op.fields);
   a_.mov(x86::rax, address_of(reinterpret_cast<const void*>(op_helper(op.kind))));
-  a_.mov(x86::rdx, address_of(operand.get()));
-  out_.operands.push_back(std::move(operand));
+  a_.mov(x86::rdx, address_of(&operand));
   a_.call(address_of(calls().op));
 }
 
@@ -306,10 +303,12 @@ void Emitter::leave_for(int32_t page_offset, uint32_t retired) {
     return;
   }
   add_retired(retired);
-  a_.mov(x86::rdx, address_of(link_to(page_offset)));
+  const NativeLink& link = link_to(page_offset);
+  a_.mov(x86::rdx, address_of(&link));
   a_.cmp(x86::dword_ptr(kHart, HV_HART_OFFSET(requests)), 0);
   a_.jne(address_of(stubs_.request));
-  static_assert(offsetof(NativeLink, target) == 0);
+  static_assert(offsetof(NativeLink, to) == 0 && offsetof(NativeEntry, code) == 0);
+  a_.mov(x86::rdx, x86::qword_ptr(x86::rdx));
   a_.jmp(x86::qword_ptr(x86::rdx));
 }
 
@@ -325,8 +324,7 @@ void Emitter::leave_far(uint32_t retired) {
   a_.xor_(x86::ecx, x86::edx);
   a_.and_(x86::ecx, static_cast<uint32_t>(kNativePlaces - 1));
   a_.shl(x86::ecx, 5);
-  a_.mov(x86::rdx, address_of(places_));
-  a_.add(x86::rcx, x86::rdx);
+  a_.add(x86::rcx, x86::qword_ptr(kHart, HV_HART_OFFSET(native_places)));
   a_.cmp(x86::rax, x86::qword_ptr(x86::rcx));
   a_.jne(miss);
   a_.mov(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(fetch_generation)));
@@ -336,7 +334,8 @@ void Emitter::leave_far(uint32_t retired) {
   a_.jne(miss);
   a_.and_(x86::rax, static_cast<int32_t>(kPageMask));
   a_.mov(x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)), x86::rax);
-  a_.jmp(x86::qword_ptr(x86::rcx, offsetof(NativePlace, code)));
+  a_.mov(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(NativePlace, entry)));
+  a_.jmp(x86::qword_ptr(x86::rdx));
   a_.bind(miss);
   a_.xor_(x86::edx, x86::edx);
   a_.mov(x86::ecx, static_cast<uint32_t>(NativeExit::kPlace));
@@ -362,15 +361,18 @@ asmjit::Label Emitter::interpret_at(const TraceOp& op) {
 }
 
 const NativePoint* Emitter::point_of(const TraceOp& op) {
-  out_.points.push_back(std::make_unique<NativePoint>(
-      NativePoint{op.page_offset, static_cast<uint16_t>(index_), op.word}));
-  return out_.points.back().get();
+  return &out_.points.emplace_back(
+      NativePoint{op.page_offset, static_cast<uint16_t>(index_), op.word});
 }
 
-const NativeLink* Emitter::link_to(int32_t page_offset) {
-  out_.links.push_back(std::make_unique<NativeLink>(
-      NativeLink{stubs_.unlinked, static_cast<uint16_t>(page_offset)}));
-  return out_.links.back().get();
+const NativeLink& Emitter::link_to(int32_t page_offset) {
+  NativeLink& link = out_.links.emplace_back();
+  link.from = &out_;
+  link.to = &link.unlinked;
+  link.unlinked.code = stubs_.unlinked;
+  link.unlinked.page_offset = static_cast<uint16_t>(page_offset);
+  link.unlinked.link = &link;
+  return link;
 }
 
 void Emitter::emit_exits() {

@@ -34,8 +34,8 @@ inline x86::Xmm float_register(unsigned index) {
 // ZF set after an exception.
 struct Stubs {
   const void* leave;     // rax pc, rcx NativeExit, rdx detail
-  const void* unlinked;  // rdx NativeLink: leaves for its place
-  const void* request;   // the same, because of a request
+  const void* unlinked;  // rdx NativeEntry: leaves for its place
+  const void* request;   // rdx NativeLink: the same, because of a request
   struct Calls {
     const void* op;  // rax OpHelper, rdx DecodedOp
     // rax address, rcx helper; loads give rax, stores take rdx.
@@ -64,8 +64,7 @@ inline uint64_t address_of(const void* pointer) {
 class Emitter {
  public:
   Emitter(x86::Assembler& assembler, const Stubs& stubs, const HostFeatures& features,
-          const GuestMemory& memory, const Trace& trace, const NativePlace* places,
-          NativeTrace& out);
+          const GuestMemory& memory, const Trace& trace, NativeTrace& out);
   void emit();
 
  private:
@@ -148,7 +147,7 @@ class Emitter {
   asmjit::Label exit_to(int32_t page_offset, uint32_t retired);
   asmjit::Label exception_at(const TraceOp& op);
   const NativePoint* point_of(const TraceOp& op);
-  const NativeLink* link_to(int32_t page_offset);
+  const NativeLink& link_to(int32_t page_offset);
   void store_registers(uint32_t mask);
   void add_retired(uint32_t count);
   void load_page(x86::Gp to, int32_t page_offset);
@@ -170,7 +169,6 @@ class Emitter {
   const HostFeatures& features_;
   const GuestMemory& memory_;
   const Trace& trace_;
-  const NativePlace* const places_;
   NativeTrace& out_;
   uint32_t index_ = 0;  // of the op being emitted
   std::array<int8_t, 32> host_{};

@@ -1,38 +1,53 @@
 #include "cpu/jit/jit.h"
 
+#include <array>
+#include <cstring>
+#include <utility>
+
 #include "cpu/decode.h"
 
 namespace hv {
 namespace {
 
 // An odd pc is nowhere.
-constexpr NativePlace kNowhere{.pc = 1, .context = 0, .code = nullptr, .unused = 0};
+constexpr NativePlace kNowhere{.pc = 1, .context = 0, .entry = nullptr, .unused = 0};
 
 }  // namespace
 
-std::unique_ptr<Jit> Jit::create(Hart& hart, const JitOptions& options) {
+std::unique_ptr<Jit> Jit::create(Hart& hart, const JitOptions& options,
+                                 std::shared_ptr<Translations> shared) {
   // Without C, jumps to halfwords fault: left to the interpreter.
   if (!hart.has(Ext::kC)) return nullptr;
-  std::unique_ptr<Jit> jit(new Jit(hart, options));
-  jit->compiler_ = JitCompiler::create(hart, jit->places_.data(), options.code_bytes);
-  return jit->compiler_ ? std::move(jit) : nullptr;
+  if (!shared) shared = Translations::create(*hart.memory, *hart.code_pages, options);
+  return shared ? std::unique_ptr<Jit>(new Jit(hart, std::move(shared))) : nullptr;
 }
 
-Jit::Jit(Hart& hart, const JitOptions& options)
-    : hart_(hart), options_(options), places_(kNativePlaces, kNowhere) {}
+Jit::Jit(Hart& hart, std::shared_ptr<Translations> shared)
+    : hart_(hart), shared_(std::move(shared)), places_(kNativePlaces, kNowhere) {
+  hart_.native_places = places_.data();
+  shared_->attach(*this, hart_.id);
+}
+
+Jit::~Jit() {
+  shared_->detach(*this);
+}
 
 // Decodes the blocks again: what they hold for the interpreter has other operands. Ends where the
 // compiler or the way from block to block does.
-void Jit::make_trace(const std::vector<Block*>& blocks, bool loops, Trace& trace,
-                     NativeTrace& native) const {
+bool Jit::make_trace(const std::vector<Block*>& blocks, bool loops, CompileRequest& request) const {
+  Trace& trace = request.trace;
   for (size_t i = 0; i < blocks.size(); ++i) {
     Block& block = *blocks[i];
     const auto begin = static_cast<uint32_t>(block.physical & ~kPageMask);
-    native.sources.push_back({block.physical, {block.source(), block.source() + block.bytes}});
+    // What this hart has decoded may be older than the page's version.
+    std::array<uint8_t, kMaxBlockOps * 4> now;
+    copy_from_guest(now.data(), hart_.memory->host(block.physical, block.bytes), block.bytes);
+    if (std::memcmp(now.data(), block.source(), block.bytes) != 0) return false;
+    request.sources.push_back({block.physical, {block.source(), block.source() + block.bytes}});
     for (uint32_t n = 0; n < block.op_count; ++n) {
       const DecodedOp* op = &block.ops()[n];
       const Decoded decoded = decode(block.word(op), hart_.config->extensions);
-      if (!JitCompiler::compiles(decoded.op)) return;
+      if (!JitCompiler::compiles(decoded.op)) return true;
       trace.ops.push_back({.kind = decoded.op,
                            .fields = decoded.fields,
                            .page_offset = static_cast<uint16_t>(begin + op->pc_halfwords * 2u),
@@ -40,7 +55,7 @@ void Jit::make_trace(const std::vector<Block*>& blocks, bool loops, Trace& trace
                            .word = block.word(op)});
     }
     const bool at_end = i + 1 == blocks.size();
-    if (at_end && !loops) return;
+    if (at_end && !loops) return true;
     TraceOp& last = trace.ops.back();
     const Block& successor = *blocks[at_end ? 0 : i + 1];
     const auto place = static_cast<int64_t>(successor.physical & ~kPageMask);
@@ -50,65 +65,36 @@ void Jit::make_trace(const std::vector<Block*>& blocks, bool loops, Trace& trace
         : last.kind == Op::jal               ? !target
         : last.kind == Op::jalr              ? true
                                              : !next)
-      return;
+      return true;
     last.taken = target;
     trace.loops = at_end;
   }
-}
-
-NativeTrace* Jit::compile(const std::vector<Block*>& blocks, bool loops) {
-  Trace trace;
-  auto native = std::make_unique<NativeTrace>();
-  make_trace(blocks, loops, trace, *native);
-  if (trace.ops.empty()) return nullptr;
-  if (!compiler_->compile(trace, *native)) {
-    // Alone in there it would not fit either.
-    full_ = !traces_.empty();
-    return nullptr;
-  }
-  native->verified = hart_.code_generation;
-  traces_.push_back(std::move(native));
-  return traces_.back().get();
-}
-
-void Jit::connect(const NativeLink* from, const NativeTrace& to) {
-  auto* link = const_cast<NativeLink*>(from);
-  if (link->target == compiler_->unlinked()) connected_.push_back(link);
-  link->target = to.code;
-}
-
-void Jit::remember(uint64_t pc, const NativeTrace& to) {
-  NativePlace& place = places_[native_place_index(pc)];
-  if (!place.code) remembered_.push_back(&place);
-  place = {.pc = pc, .context = hart_.fetch_generation, .code = to.code, .unused = 0};
-}
-
-void Jit::unlink() {
-  for (NativeLink* link : connected_) link->target = compiler_->unlinked();
-  connected_.clear();
-  for (NativePlace* place : remembered_) *place = kNowhere;
-  remembered_.clear();
-  generation_ = hart_.code_generation;
-}
-
-bool Jit::verify(NativeTrace& trace) {
-  std::vector<uint8_t> now;
-  for (const NativeTrace::Source& source : trace.sources) {
-    now.resize(source.bytes.size());
-    copy_from_guest(now.data(), hart_.memory->host(source.physical, now.size()), now.size());
-    if (now != source.bytes) return false;
-  }
-  trace.verified = hart_.code_generation;
   return true;
 }
 
-void Jit::clear() {
-  connected_.clear();
+NativeTrace* Jit::compile(const std::vector<Block*>& blocks, bool loops, uint32_t version,
+                          bool& nothing) {
+  CompileRequest request{
+      .trace = {}, .sources = {}, .physical = blocks.front()->physical, .version = version};
+  if (!make_trace(blocks, loops, request)) return nullptr;
+  nothing = request.trace.ops.empty();
+  return nothing ? nullptr : shared_->compile(std::move(request));
+}
+
+bool Jit::revive(NativeTrace& trace) {
+  const uint32_t version = hart_.code_pages->watch(hart_, trace.physical & kPageMask);
+  return version && shared_->revive(trace, version);
+}
+
+void Jit::remember(uint64_t pc, NativeTrace& to) {
+  NativePlace& place = places_[native_place_index(pc)];
+  if (!place.entry) remembered_.push_back(&place);
+  place = {.pc = pc, .context = hart_.fetch_generation, .entry = &to.entry, .unused = 0};
+}
+
+void Jit::forget_places() {
   for (NativePlace* place : remembered_) *place = kNowhere;
   remembered_.clear();
-  traces_.clear();
-  compiler_->clear();
-  full_ = false;
 }
 
 }  // namespace hv

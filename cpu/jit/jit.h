@@ -1,70 +1,94 @@
-// The compiled code of one hart: which paths there are, how they lead to each other, and that none
-// runs whose instructions have changed. See docs/JIT.md.
+// A hart's side of compiled code: which code its blocks have, and how it gets from place to place.
+// See docs/JIT.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "cpu/block_cache.h"
 #include "cpu/engine.h"
-#include "cpu/jit/compiler.h"
-#include "cpu/jit/trace.h"
+#include "cpu/jit/translations.h"
 
 namespace hv {
 
 // Hart thread only.
 class Jit {
  public:
-  // nullptr: the host cannot run compiled code.
-  static std::unique_ptr<Jit> create(Hart& hart, const JitOptions& options);
+  // Without `shared` a machine's first, or only, hart; nullptr: the host cannot run compiled code.
+  // The hart has its CodePages.
+  static std::unique_ptr<Jit> create(Hart& hart, const JitOptions& options,
+                                     std::shared_ptr<Translations> shared = nullptr);
+  ~Jit();
   Jit(const Jit&) = delete;
   Jit& operator=(const Jit&) = delete;
 
-  const JitOptions& options() const { return options_; }
+  const JitOptions& options() const { return shared_->options(); }
 
+  // Code there is for the place, in whatever state; nullptr: none.
+  NativeTrace* find(uint64_t physical) { return shared_->find(physical); }
+  bool queued(uint64_t physical) { return shared_->queued(physical); }
   // Compiles what `blocks` hold, which ran one after the other; they are in one page. `loops`: the
-  // last one led to the first. nullptr: nothing to compile, or no room (full() then).
-  NativeTrace* compile(const std::vector<Block*>& blocks, bool loops);
-  bool full() const { return full_; }
+  // last one led to the first. nullptr: not yet, or no room; `nothing`: never.
+  NativeTrace* compile(const std::vector<Block*>& blocks, bool loops, uint32_t version,
+                       bool& nothing);
+  // The page's version, if what is compiled from it can be kept; else 0.
+  uint32_t watch(const Block& block) {
+    return hart_.code_pages->watch(hart_, block.physical & kPageMask);
+  }
 
-  // Before compiled code is entered after hart.code_generation may have changed.
-  void sync() {
-    if (generation_ != hart_.code_generation) [[unlikely]]
-      unlink();
-  }
-  // Whether the path's instructions are still those in memory.
-  bool current(NativeTrace& trace) {
-    return trace.verified == hart_.code_generation || verify(trace);
-  }
+  bool background() const { return options().background; }
+
+  // Whether the trace may be entered; a suspect one is looked at again.
+  bool ready(NativeTrace& trace) { return trace.ready() || revive(trace); }
   JitCompiler::Result enter(const NativeTrace& trace, uint64_t pc) {
-    return compiler_->enter(trace, pc);
+    return shared_->compiler().enter(hart_, trace, pc);
   }
   // The next time, compiled code goes from the link, or from anywhere to pc in this context,
-  // straight to `to`, which is current.
-  void connect(const NativeLink* from, const NativeTrace& to);
-  void remember(uint64_t pc, const NativeTrace& to);
+  // straight to `to`.
+  void connect(const NativeLink* from, NativeTrace& to) {
+    shared_->connect(const_cast<NativeLink&>(*from), to);
+  }
+  void remember(uint64_t pc, NativeTrace& to);
 
-  // Drops all code.
-  void clear();
+  // Blocks that have code: each says so once.
+  void keep(Block& block) { kept_.push_back(&block); }
+  // Calls forget(block) for those whose code is dead, and leaves all dead code alone from now on.
+  template <class Forget>
+  void release(Forget forget) {
+    std::erase_if(kept_, [&](Block* block) {
+      if (!block->native) return true;
+      if (!dead(*block->native)) return false;
+      forget(*block);
+      return true;
+    });
+    forget_places();
+  }
+  void release() {
+    if (release_) release_();
+  }
+  void on_release(std::function<void()> fn) { release_ = std::move(fn); }
+  // All blocks are gone.
+  void clear() {
+    kept_.clear();
+    forget_places();
+  }
 
  private:
-  Jit(Hart& hart, const JitOptions& options);
-  void make_trace(const std::vector<Block*>& blocks, bool loops, Trace& trace,
-                  NativeTrace& native) const;
-  void unlink();
-  bool verify(NativeTrace& trace);
+  Jit(Hart& hart, std::shared_ptr<Translations> shared);
+  bool make_trace(const std::vector<Block*>& blocks, bool loops, CompileRequest& request) const;
+  bool revive(NativeTrace& trace);
+  static bool dead(const NativeTrace& trace) { return trace.dead.load(); }
+  void forget_places();
 
   Hart& hart_;
-  const JitOptions options_;
+  const std::shared_ptr<Translations> shared_;
   std::vector<NativePlace> places_;
-  std::unique_ptr<JitCompiler> compiler_;
-  std::vector<std::unique_ptr<NativeTrace>> traces_;
-  // Links that lead somewhere, and whether places_ holds anything.
-  std::vector<NativeLink*> connected_;
   std::vector<NativePlace*> remembered_;
-  uint64_t generation_ = 0;
-  bool full_ = false;
+  std::vector<Block*> kept_;
+  std::function<void()> release_;
 };
 
 }  // namespace hv

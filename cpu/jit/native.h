@@ -1,20 +1,34 @@
-// Compiled code and what it leaves behind for its engine.
+// Compiled code and what it refers to. All harts share it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <deque>
 #include <vector>
 
 #include "cpu/decoded_op.h"
 
 namespace hv {
 
-// A way out of compiled code to a place in the same page. `target` is where the code jumps: to
-// another path's code once that is known, else to the common way out.
+struct NativeLink;
+struct NativeTrace;
+
+// What compiled code jumps through: to `code`. Harts read it at any time; Translations writes it.
+struct NativeEntry {
+  std::atomic<const void*> code{nullptr};
+  uint16_t page_offset = 0;
+  // The link that this entry stands for as long as its place is not compiled, or the trace whose
+  // entry it is.
+  NativeLink* link = nullptr;
+  NativeTrace* trace = nullptr;
+};
+
+// A way out of compiled code to a place in the same page.
 struct NativeLink {
-  const void* target;
-  uint16_t page_offset;
+  std::atomic<NativeEntry*> to{nullptr};  // a trace's entry, or `unlinked`
+  NativeEntry unlinked;
+  NativeTrace* from = nullptr;
 };
 
 // Where an instruction of a path that may fail stands.
@@ -25,11 +39,21 @@ struct NativePoint {
 };
 
 // The code of one path.
+//
+//   kReady <--> kSuspect --> kDead
+//      +--------------------->^
+//
+// kReady: entry.code is `code`. kSuspect: its page has been written; entry.code leads out, and the
+// next hart that wants it compares. kDead: other bytes are there now, or its memory is to be used
+// again; it is in no table, and goes when each hart has let go of it. Changes under
+// Translations::mutex(); whoever runs its code meanwhile may do so until it leaves by itself, which
+// is no later than at a fence.i.
 struct NativeTrace {
+  NativeEntry entry;
   const void* code = nullptr;
   size_t code_bytes = 0;
-  // hart.code_generation for which the guest's bytes were last known to be those compiled.
-  uint64_t verified = 0;
+  uint64_t physical = 0;  // of its first instruction
+  std::atomic<bool> dead{false};
   // Guest bytes, by physical address.
   struct Source {
     uint64_t physical;
@@ -37,10 +61,28 @@ struct NativeTrace {
   };
   std::vector<Source> sources;
   // The code points at these.
-  std::vector<std::unique_ptr<NativeLink>> links;
-  std::vector<std::unique_ptr<NativePoint>> points;
-  std::vector<std::unique_ptr<DecodedOp>> operands;
+  std::deque<NativeLink> links;
+  std::deque<NativePoint> points;
+  std::deque<DecodedOp> operands;
+  // Links of others that lead here.
+  std::vector<NativeLink*> inbound;
+
+  bool ready() const { return entry.code.load(std::memory_order_acquire) == code; }
 };
+
+// Where compiled code looks for the code of a place in another page. Direct-mapped by pc; a table
+// for each hart.
+struct NativePlace {
+  uint64_t pc;
+  uint64_t context;  // Hart::fetch_generation
+  NativeEntry* entry;
+  uint64_t unused;
+};
+inline constexpr size_t kNativePlaces = 8192;
+
+inline size_t native_place_index(uint64_t pc) {
+  return (static_cast<uint32_t>(pc) >> 1 ^ static_cast<uint32_t>(pc) >> 12) % kNativePlaces;
+}
 
 // Why compiled code came back.
 enum class NativeExit : uint64_t {

@@ -61,8 +61,7 @@ Result<> VirtBoard::build(const VirtConfig& config, Backends& backends, EventLoo
                                           *memory_));
   VcpuSet::Config vcpus{
       .count = config.smp, .cpu = &cpu_, .memory = memory_.get(), .mmio = &map_, .clock = &clock_};
-  if (config.jit)
-    vcpus.make_engine = [jit = *config.jit](Hart& hart) { return make_jit(hart, jit); };
+  if (config.jit) vcpus.make_engine = jit_engines(*config.jit);
   HV_TRY_ASSIGN(vcpus_, VcpuSet::create(vcpus));
   HV_TRY(make_devices(config, backends, main_loop, control));
   HV_TRY(map_devices());

@@ -62,6 +62,7 @@ bool VirtQueue::start(GuestMemory& memory, const VirtQueueSetup& setup, uint64_t
   if (!desc_ || !avail_ || !used_) return break_queue("ring lies outside RAM");
   memory_ = &memory;
   size_ = size;
+  writable_.resize(size);
   event_idx_ = features & kVirtioRingEventIdx;
   indirect_ = features & kVirtioRingIndirectDesc;
   return true;
@@ -130,6 +131,7 @@ bool VirtQueue::add_buffer(const Descriptor& descriptor, DescriptorChain& chain)
   uint8_t* host = memory_->host(descriptor.address, descriptor.length);
   if (!host) return break_queue("buffer lies outside RAM");
   (writable ? chain.writable : chain.readable).push_back({host, descriptor.length});
+  if (writable) writable_[chain.head].emplace_back(descriptor.address, descriptor.length);
   return true;
 }
 
@@ -137,6 +139,8 @@ void VirtQueue::push(uint16_t head, uint32_t written) {
   if (!running()) return;
   assert(in_use_ > 0);
   --in_use_;
+  for (const auto& [address, length] : writable_[head]) memory_->note_written(address, length);
+  writable_[head].clear();
   const uint32_t element[2] = {head, written};
   copy_to_guest(used_ + kEntries + kUsedElementSize * (next_used_ & (size_ - 1)), element,
                 sizeof element);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "io/guest_memory.h"
@@ -95,6 +96,8 @@ class VirtQueue {
   uint16_t next_used_ = 0;       // free-running: the next used entry to write
   uint16_t published_used_ = 0;  // what the driver sees as used.idx
   unsigned in_use_ = 0;
+  // Where the device writes, by head: (guest address, length).
+  std::vector<std::vector<std::pair<uint64_t, uint64_t>>> writable_;
   unsigned taken_ = 0;  // buffers of the chain being walked
   const char* reason_ = nullptr;
 };

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "cpu/code_pages.h"
 #include "cpu/engine.h"
 #include "cpu/hart.h"
 #include "cpu/interp/interpreter.h"
@@ -31,6 +32,7 @@ struct TestMachine {
   TestMachine(std::string_view cpu, uint64_t ram_size, Prepare prepare)
       : config(CpuConfig::parse(cpu).value()),
         memory(GuestMemory::create(kRam, ram_size).value()),
+        code_pages(std::make_shared<CodePages>(*memory)),
         trap_vector(kRam + ram_size - GuestMemory::kPageSize) {
     prepare(mmio);
     mmio.freeze();
@@ -41,7 +43,11 @@ struct TestMachine {
       : TestMachine(cpu, ram_size, [](MmioMap&) {}) {}
   // A second hart on the memory of `other`, with its own register windows (none).
   explicit TestMachine(const TestMachine& other)
-      : config(other.config), memory(other.memory), trap_vector(other.trap_vector) {
+      : config(other.config),
+        memory(other.memory),
+        code_pages(other.code_pages),
+        trap_vector(other.trap_vector) {
+    hart.id = other.hart.id + 1;
     mmio.freeze();
     start();
   }
@@ -51,6 +57,7 @@ struct TestMachine {
   void start() {
     hart.config = &config;
     hart.memory = memory.get();
+    hart.code_pages = code_pages.get();
     hart.mmio = &mmio;
     hart.clock = &clock;
     mmu = std::make_unique<Mmu>(hart);
@@ -95,6 +102,7 @@ struct TestMachine {
 
   CpuConfig config;
   std::shared_ptr<GuestMemory> memory;
+  std::shared_ptr<CodePages> code_pages;
   MmioMap mmio;
   GuestClock clock;
   uint64_t trap_vector;
