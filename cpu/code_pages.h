@@ -36,8 +36,8 @@ namespace hv {
 // So a hart that has seen its fence.i and then reads the list of changes knows of every store that
 // the guest could have ordered before that fence.i.
 //
-// A page that is written again and again while it is watched (code beside data, a compiler's output)
-// is left alone for longer and longer.
+// A page that is written again and again while it is watched (code beside data, a compiler's
+// output) is left alone for longer and longer.
 class CodePages final : public WriteWatcher {
  public:
   // How to have another hart call release(): post() gives a ticket, settled() says whether that
@@ -136,9 +136,7 @@ class CodePages final : public WriteWatcher {
   };
   static constexpr size_t kChanges = 1 << 14;
 
-  Page& page_of(uint64_t page) const {
-    return pages_[(page - base_) / GuestMemory::kPageSize];
-  }
+  Page& page_of(uint64_t page) const { return pages_[(page - base_) / GuestMemory::kPageSize]; }
   uint32_t begin_watch(Hart& hart, uint64_t page) HV_EXCLUDES(mutex_);
   void end_watch(uint64_t page) HV_EXCLUDES(mutex_);
   bool settle(uint64_t page) HV_REQUIRES(mutex_);

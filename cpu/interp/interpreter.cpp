@@ -491,8 +491,8 @@ bool Interpreter::follow_path(Block& first, std::vector<Block*>& path, bool& loo
 void Interpreter::attach(Block& block, NativeTrace& native) {
   if (kept_clears_ != cache_.clears()) jit_->clear();
   kept_clears_ = cache_.clears();
-  if (!block.native) jit_->keep(block);
   block.native = &native;
+  jit_->keep(block);
   block.ops()->handler = native_handler_;
 }
 

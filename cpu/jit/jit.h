@@ -53,15 +53,15 @@ class Jit {
   }
   void remember(uint64_t pc, NativeTrace& to);
 
-  // Blocks that have code: each says so once.
-  void keep(Block& block) { kept_.push_back(&block); }
+  // Blocks that have got code.
+  void keep(Block& block) { kept_.push_back({&block, block.native->filling}); }
   // Calls forget(block) for those whose code is dead, and leaves all dead code alone from now on.
   template <class Forget>
   void release(Forget forget) {
-    std::erase_if(kept_, [&](Block* block) {
-      if (!block->native) return true;
-      if (!dead(*block->native)) return false;
-      forget(*block);
+    const uint64_t from = shared_->kept_from();
+    std::erase_if(kept_, [&](const Kept& kept) {
+      if (kept.filling >= from) return false;
+      if (kept.block->native) forget(*kept.block);
       return true;
     });
     forget_places();
@@ -80,14 +80,17 @@ class Jit {
   Jit(Hart& hart, std::shared_ptr<Translations> shared);
   bool make_trace(const std::vector<Block*>& blocks, bool loops, CompileRequest& request) const;
   bool revive(NativeTrace& trace);
-  static bool dead(const NativeTrace& trace) { return trace.dead.load(); }
   void forget_places();
 
   Hart& hart_;
   const std::shared_ptr<Translations> shared_;
   std::vector<NativePlace> places_;
   std::vector<NativePlace*> remembered_;
-  std::vector<Block*> kept_;
+  struct Kept {
+    Block* block;
+    uint64_t filling;
+  };
+  std::vector<Kept> kept_;
   std::function<void()> release_;
 };
 

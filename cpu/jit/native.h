@@ -53,6 +53,7 @@ struct NativeTrace {
   const void* code = nullptr;
   size_t code_bytes = 0;
   uint64_t physical = 0;  // of its first instruction
+  uint64_t filling = 0;   // Translations::kept_from()
   std::atomic<bool> dead{false};
   // Guest bytes, by physical address.
   struct Source {

@@ -172,6 +172,7 @@ NativeTrace* Translations::add(const CompileRequest& request, std::unique_ptr<Na
   native->entry.trace = native.get();
   native->entry.page_offset = static_cast<uint16_t>(request.physical & ~kPageMask);
   native->entry.code.store(native->code, std::memory_order_release);
+  native->filling = regions_[current_].filling;
   regions_[current_].traces.push_back(std::move(native));
   return known;
 }
@@ -193,6 +194,7 @@ bool Translations::next_region() {
   if (!drained(regions_[next])) return false;
   regions_[current_].state = RegionState::kFull;
   regions_[next].state = RegionState::kFilling;
+  regions_[next].filling = ++fillings_;
   current_ = next;
   Region& oldest = regions_[(next + 1) % regions_.size()];
   if (oldest.state == RegionState::kFull) drain(oldest);
@@ -201,6 +203,7 @@ bool Translations::next_region() {
 
 void Translations::drain(Region& region) {
   region.state = RegionState::kDraining;
+  kept_from_.store(region.filling + 1);
   for (auto& trace : region.traces)
     if (!trace->dead) kill(*trace);
   for (const Attached& a : attached_) {
@@ -227,8 +230,7 @@ bool Translations::drained(Region& region) {
 void Translations::kill(NativeTrace& trace) {
   trace.dead = true;
   trace.entry.code.store(compiler_->unlinked(), std::memory_order_release);
-  for (NativeLink* link : trace.inbound)
-    link->to.store(&link->unlinked, std::memory_order_release);
+  for (NativeLink* link : trace.inbound) link->to.store(&link->unlinked, std::memory_order_release);
   trace.inbound.clear();
   for (NativeLink& link : trace.links) {
     NativeEntry* to = link.to.load(std::memory_order_relaxed);

@@ -53,6 +53,10 @@ class Translations {
   const JitCompiler& compiler() const { return *compiler_; }
   const JitOptions& options() const { return options_; }
 
+  // Traces with a smaller NativeTrace::filling are draining, or gone already: a hart that rested
+  // must not look at them any more.
+  uint64_t kept_from() const { return kept_from_.load(); }
+
   // --- Hart threads.
   void attach(Jit& jit, unsigned hart);
   void detach(Jit& jit);
@@ -79,6 +83,7 @@ class Translations {
   struct Region {
     RegionState state = RegionState::kFree;
     size_t used = 0;
+    uint64_t filling = 0;  // counts regions as they begin to be filled
     std::vector<std::unique_ptr<NativeTrace>> traces;
     std::vector<Ticket> waits;
   };
@@ -113,6 +118,8 @@ class Translations {
   std::unordered_map<uint64_t, std::vector<NativeTrace*>> by_page_;
   std::vector<Region> regions_;
   size_t current_ = 0;
+  uint64_t fillings_ = 0;
+  std::atomic<uint64_t> kept_from_{0};
   std::vector<Attached> attached_;
 
   // Held while a path is compiled, before pages_.mutex().
