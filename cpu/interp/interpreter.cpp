@@ -509,7 +509,7 @@ void Interpreter::cool(Block& block) {
 bool Interpreter::run_alone(Block& block) {
   const uint32_t count = block.op_count;
   const Op last = decode(block.word(&block.ops()[count - 1]), hart_.config->extensions).op;
-  if (!JitCompiler::compiles(last) || last == Op::jalr) return false;
+  if (!JitCompiler::compiles(last) || JitCompiler::ends_path(last)) return false;
   const void* const handler = block.ops()->handler;
   const uint64_t clears = cache_.clears(), retired = hart_.instret;
   block.ops()->handler = block.entry;

@@ -7,6 +7,7 @@
 
 #include "cpu/jit/code_memory.h"
 #include "cpu/jit/emitter.h"
+#include "cpu/jit/helpers.h"
 #include "io/log.h"
 
 namespace hv {
@@ -51,7 +52,7 @@ void emit_leave_for(x86::Assembler& a, int32_t entry, NativeExit exit, const voi
   a.jmp(reinterpret_cast<uint64_t>(leave));
 }
 
-enum class Call { kOp, kLoad, kStore };
+enum class Call { kOp, kLoad, kStore, kSystem };
 
 void emit_call(x86::Assembler& a, Call call, bool floats) {
   for (const x86::Gp& reg : kChanged) a.push(reg);
@@ -66,6 +67,11 @@ void emit_call(x86::Assembler& a, Call call, bool floats) {
   switch (call) {
     case Call::kOp:
       a.mov(x86::rsi, x86::rdx);
+      a.call(x86::rax);
+      break;
+    case Call::kSystem:
+      a.mov(x86::rsi, x86::rdx);
+      a.mov(x86::rdx, kRetired);
       a.call(x86::rax);
       break;
     case Call::kLoad:
@@ -165,6 +171,7 @@ struct JitCompiler::Impl {
       calls.op = add([&](auto& a) { emit_call(a, Call::kOp, floats); });
       calls.load = add([&](auto& a) { emit_call(a, Call::kLoad, floats); });
       calls.store = add([&](auto& a) { emit_call(a, Call::kStore, floats); });
+      calls.system = add([&](auto& a) { emit_call(a, Call::kSystem, floats); });
     }
   }
 };
@@ -175,7 +182,11 @@ JitCompiler::~JitCompiler() = default;
 
 bool JitCompiler::compiles(Op kind) {
   return !op_has(kind, op_flags::kEndsBlock) || op_has(kind, op_flags::kBranch) ||
-         op_has(kind, op_flags::kJump);
+         op_has(kind, op_flags::kJump) || system_helper(kind);
+}
+
+bool JitCompiler::ends_path(Op kind) {
+  return kind == Op::jalr || kind == Op::ecall || kind == Op::sret || kind == Op::mret;
 }
 
 size_t JitCompiler::assemble(const Trace& trace, NativeTrace& native) {

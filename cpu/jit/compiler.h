@@ -25,6 +25,8 @@ class JitCompiler {
 
   // Whether a path may hold this instruction; the others are the interpreter's.
   static bool compiles(Op kind);
+  // Whether nothing of it can come behind this one.
+  static bool ends_path(Op kind);
 
   // Any thread, one at a time: the code of `trace`, to be put at the address that `place` gives for
   // its size; fills in what it refers to and native.code. Empty: no place (nullptr).

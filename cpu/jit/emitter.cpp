@@ -24,6 +24,22 @@ Use use_of(Op kind) {
       return {false, false, true};
     case Op::jalr:
       return {true, false, true};
+    // From memory and to memory.
+    case Op::csrrw:
+    case Op::csrrs:
+    case Op::csrrc:
+    case Op::csrrwi:
+    case Op::csrrsi:
+    case Op::csrrci:
+      return {false, false, true};
+    case Op::ecall:
+    case Op::sret:
+    case Op::mret:
+    case Op::sfence_vma:
+    case Op::sinval_vma:
+    case Op::sfence_w_inval:
+    case Op::sfence_inval_ir:
+      return {};
     case Op::sb:
     case Op::sh:
     case Op::sw:
@@ -114,6 +130,8 @@ void Emitter::emit() {
     } else if (op.kind == Op::jalr) {
       emit_jalr(op);
       ended = true;
+    } else if (op_has(op.kind, op_flags::kSystem) && op_has(op.kind, op_flags::kEndsBlock)) {
+      emit_system(op);
     } else if (!emit_op(op)) {
       emit_helper(op);
     }
@@ -133,6 +151,7 @@ void Emitter::emit() {
   emit_slow_accesses();
   emit_nan_fixes();
   emit_exits();
+  emit_leaves();
 }
 
 bool Emitter::emit_op(const TraceOp& op) {

@@ -41,6 +41,7 @@ struct Stubs {
     // rax address, rcx helper; loads give rax, stores take rdx.
     const void* load;
     const void* store;
+    const void* system;  // rax SystemHelper, rdx NativeSystem; ZF set: leave for hart.pc
   };
   Calls calls;
   Calls float_calls;  // these keep the xmm registers too
@@ -102,6 +103,8 @@ class Emitter {
   void emit_store(const TraceOp& op);
   void emit_probe(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);
   void emit_helper(const TraceOp& op);
+  void emit_system(const TraceOp& op);
+  void emit_leaves();
   void emit_branch(const TraceOp& op, bool last);
   void emit_jalr(const TraceOp& op);
   bool emit_immediate(const TraceOp& op);
@@ -174,6 +177,8 @@ class Emitter {
   std::array<int8_t, 32> host_{};
   uint32_t loaded_ = 0, dirty_ = 0;
   std::vector<Exit> exits_;
+  // From system instructions after which execution goes on elsewhere.
+  std::vector<asmjit::Label> leaves_;
   std::vector<SlowAccess> slow_;
   std::vector<SlowOp> slow_ops_;
   std::array<int8_t, 32> float_host_{};

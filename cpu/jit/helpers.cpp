@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "cpu/semantics.h"
+#include "cpu/trap.h"
 
 namespace hv {
 namespace {
@@ -19,6 +20,28 @@ bool load(Hart* hart, uint64_t address, uint64_t* value) {
 template <class T>
 bool store(Hart* hart, uint64_t address, uint64_t value) {
   return store_memory<T>(*hart, address, static_cast<T>(value));
+}
+
+using SystemBody = SysResult (*)(Hart&, const DecodedOp&, uint32_t word);
+
+template <SystemBody body>
+bool run_system(Hart* hart, const NativeSystem* system, uint64_t retired) {
+  const uint64_t context = hart->fetch_generation;
+  hart->pc = hart->native_page + system->page_offset;
+  hart->instret += retired + system->index;
+  switch (body(*hart, system->fields, system->word)) {
+    case SysResult::kNext:
+      ++hart->instret;
+      hart->pc += system->length;
+      return hart->fetch_generation == context &&
+             hart->requests.load(std::memory_order_relaxed) == 0;
+    case SysResult::kException:
+      take_exception(*hart);
+      return false;
+    default:
+      ++hart->instret;
+      return false;
+  }
 }
 
 constexpr std::array<OpHelper, static_cast<size_t>(Op::kCount)> kHelpers = {
@@ -44,6 +67,30 @@ constexpr std::array<OpHelper, static_cast<size_t>(Op::kCount)> kHelpers = {
 
 OpHelper op_helper(Op kind) {
   return kHelpers[static_cast<size_t>(kind)];
+}
+
+SystemHelper system_helper(Op kind) {
+  switch (kind) {
+#define HV_SYSTEM_HELPER(id) \
+  case Op::id:               \
+    return run_system<semantics::id>;
+    HV_SYSTEM_HELPER(csrrw)
+    HV_SYSTEM_HELPER(csrrs)
+    HV_SYSTEM_HELPER(csrrc)
+    HV_SYSTEM_HELPER(csrrwi)
+    HV_SYSTEM_HELPER(csrrsi)
+    HV_SYSTEM_HELPER(csrrci)
+    HV_SYSTEM_HELPER(ecall)
+    HV_SYSTEM_HELPER(sret)
+    HV_SYSTEM_HELPER(mret)
+    HV_SYSTEM_HELPER(sfence_vma)
+    HV_SYSTEM_HELPER(sinval_vma)
+    HV_SYSTEM_HELPER(sfence_w_inval)
+    HV_SYSTEM_HELPER(sfence_inval_ir)
+#undef HV_SYSTEM_HELPER
+    default:
+      return nullptr;
+  }
 }
 
 LoadHelper load_helper(Op kind) {

@@ -63,7 +63,7 @@ bool Jit::make_trace(const std::vector<Block*>& blocks, bool loops, CompileReque
     const bool next = place == last.page_offset + last.length;
     if (op_has(last.kind, op_flags::kBranch) ? !target && !next
         : last.kind == Op::jal               ? !target
-        : last.kind == Op::jalr              ? true
+        : JitCompiler::ends_path(last.kind)  ? true
                                              : !next)
       return true;
     last.taken = target;

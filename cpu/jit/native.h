@@ -38,6 +38,15 @@ struct NativePoint {
   uint32_t word;
 };
 
+// A system instruction of a path.
+struct NativeSystem {
+  DecodedOp fields;
+  uint32_t word;
+  uint32_t index;  // instructions of the path before it
+  uint16_t page_offset;
+  uint8_t length;
+};
+
 // The code of one path.
 //
 //   kReady <--> kSuspect --> kDead
@@ -65,6 +74,7 @@ struct NativeTrace {
   std::deque<NativeLink> links;
   std::deque<NativePoint> points;
   std::deque<DecodedOp> operands;
+  std::deque<NativeSystem> systems;
   // Links of others that lead here.
   std::vector<NativeLink*> inbound;
 
