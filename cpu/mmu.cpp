@@ -62,6 +62,12 @@ void Mmu::Impl::select(Priv priv) {
   }
   data = &tlbs.data(data_paged ? *paged_space : tlbs.bare(), index);
   hart.data_tlb = data->entries();
+  fetch_global =
+      fetch_paged && hart.priv == Priv::kSupervisor && !paged_space->own_supervisor_code;
+  if (fetch_global) {
+    fetch = &tlbs.global_fetch(satp_mode(hart.csr.satp));
+    return;
+  }
   fetch = &tlbs.fetch(fetch_paged ? *paged_space : tlbs.bare(),
                       fetch_paged ? hart.priv != Priv::kUser : hart.priv == Priv::kMachine);
 }
@@ -162,6 +168,10 @@ bool Mmu::fetch(uint64_t address, FetchResult& result) {
       return hart.raise(Cause::kFetchAccess, address);
     case WalkResult::kMapped:
       break;
+  }
+  if (m.fetch_global && !translation.global) {
+    m.paged_space->own_supervisor_code = true;
+    context_changed();
   }
   const uint64_t physical_page = translation.physical & kPageMask;
   const uint8_t* host = hart.memory->host(physical_page, GuestMemory::kPageSize);

@@ -95,6 +95,7 @@ void AddressSpace::fence(const FenceScope& scope) {
 }
 
 void AddressSpace::clear() {
+  own_supervisor_code = false;
   for (auto& tlb : data)
     if (tlb) tlb->clear();
   for (auto& tlb : fetch)
@@ -129,14 +130,22 @@ FetchTlb& TlbSet::fetch(AddressSpace& space, size_t index) {
   return *tlb;
 }
 
+FetchTlb& TlbSet::global_fetch(unsigned satp_mode) {
+  if (satp_mode != global_mode_) global_fetch_.clear();
+  global_mode_ = satp_mode;
+  return global_fetch_;
+}
+
 void TlbSet::fence(std::optional<uint64_t> address, std::optional<uint64_t> asid) {
   const FenceScope scope{address, asid.has_value()};
+  global_fetch_.fence(scope);
   for (AddressSpace& space : spaces_)
     if (space.in_use && (!asid || satp_asid(space.satp) == *asid)) space.fence(scope);
 }
 
 void TlbSet::clear() {
   bare_.clear();
+  global_fetch_.clear();
   for (AddressSpace& space : spaces_) space.clear();
 }
 

@@ -92,7 +92,7 @@ class FetchTlb {
   uint64_t generation() const { return generation_; }
 
  private:
-  static constexpr size_t kEntries = 64;
+  static constexpr size_t kEntries = 256;
   static size_t index(uint64_t page) { return page / GuestMemory::kPageSize % kEntries; }
   void renew() { generation_ = ++generations_; }
 
@@ -112,6 +112,8 @@ struct AddressSpace {
   bool in_use = false;
   uint64_t satp = 0;
   uint64_t last_used = 0;
+  // Supervisor code of this space is not all global: it has fetch translations of its own for it.
+  bool own_supervisor_code = false;
   std::array<std::unique_ptr<DataTlb>, kDataTlbs> data;
   std::array<std::unique_ptr<FetchTlb>, 2> fetch;
 
@@ -128,6 +130,9 @@ class TlbSet {
   AddressSpace& space(uint64_t satp);
   DataTlb& data(AddressSpace& space, size_t index);
   FetchTlb& fetch(AddressSpace& space, size_t index);
+  // Of supervisor code in global mappings, which are the same in all address spaces of satp's mode:
+  // so a kernel's fetch context stays the same from process to process.
+  FetchTlb& global_fetch(unsigned satp_mode);
 
   void fence(std::optional<uint64_t> address, std::optional<uint64_t> asid);
   void clear();
@@ -140,6 +145,8 @@ class TlbSet {
   std::array<AddressSpace, kSpaces> spaces_;
   uint64_t clock_ = 0;
   uint64_t generations_ = 0;
+  unsigned global_mode_ = 0;
+  FetchTlb global_fetch_{generations_};
 };
 
 }  // namespace hv

@@ -154,6 +154,7 @@ struct JitCompiler::Impl {
     assemble(emit);
     const uint8_t* at = code_memory.address(stub_bytes);
     const std::vector<uint8_t> code = finish(at);
+    if (stub_bytes + code.size() > kStubBytes) std::abort();
     code_memory.write(stub_bytes, code.data(), code.size());
     stub_bytes = (stub_bytes + code.size() + 15) / 16 * 16;
     return at;

@@ -341,6 +341,9 @@ void Emitter::leave_far(uint32_t retired) {
   a_.shr(x86::ecx, 1);
   a_.shr(x86::edx, 12);
   a_.xor_(x86::ecx, x86::edx);
+  a_.imul(x86::edx, x86::dword_ptr(kHart, HV_HART_OFFSET(fetch_generation)),
+          kNativeContextFactor);
+  a_.xor_(x86::ecx, x86::edx);
   a_.and_(x86::ecx, static_cast<uint32_t>(kNativePlaces - 1));
   a_.shl(x86::ecx, 5);
   a_.add(x86::rcx, x86::qword_ptr(kHart, HV_HART_OFFSET(native_places)));

@@ -87,7 +87,7 @@ bool Jit::revive(NativeTrace& trace) {
 }
 
 void Jit::remember(uint64_t pc, NativeTrace& to) {
-  NativePlace& place = places_[native_place_index(pc)];
+  NativePlace& place = places_[native_place_index(pc, hart_.fetch_generation)];
   if (!place.entry) remembered_.push_back(&place);
   place = {.pc = pc, .context = hart_.fetch_generation, .entry = &to.entry, .unused = 0};
 }

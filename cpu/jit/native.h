@@ -89,10 +89,14 @@ struct NativePlace {
   NativeEntry* entry;
   uint64_t unused;
 };
-inline constexpr size_t kNativePlaces = 8192;
+inline constexpr size_t kNativePlaces = 16384;
 
-inline size_t native_place_index(uint64_t pc) {
-  return (static_cast<uint32_t>(pc) >> 1 ^ static_cast<uint32_t>(pc) >> 12) % kNativePlaces;
+// Contexts have places of their own, for they come again.
+inline constexpr uint32_t kNativeContextFactor = 0x2545;
+inline size_t native_place_index(uint64_t pc, uint64_t context) {
+  const auto low = static_cast<uint32_t>(pc);
+  return (low >> 1 ^ low >> 12 ^ static_cast<uint32_t>(context) * kNativeContextFactor) %
+         kNativePlaces;
 }
 
 // Why compiled code came back.
