@@ -25,7 +25,7 @@ const std::array<x86::Gp, 6> kChanged = {x86::rsi, x86::rdi, x86::r8, x86::r9, x
 void emit_enter(x86::Assembler& a) {
   for (const x86::Gp& reg : kSaved) a.push(reg);
   a.push(x86::rdx);
-  a.mov(kHart, x86::rdi);
+  a.lea(kHart, x86::ptr(x86::rdi, kHartBias));
   a.xor_(kRetired.r32(), kRetired.r32());
   a.mov(kTlb, x86::qword_ptr(kHart, HV_HART_OFFSET(data_tlb)));
   a.jmp(x86::rsi);
@@ -52,6 +52,38 @@ void emit_leave_for(x86::Assembler& a, int32_t entry, NativeExit exit, const voi
   a.jmp(reinterpret_cast<uint64_t>(leave));
 }
 
+// rax pc, which may be in any page and is in the hart's table if there is code for it.
+void emit_far(x86::Assembler& a, const void* leave) {
+  static_assert(sizeof(NativePlace) == 32);
+  const asmjit::Label miss = a.newLabel();
+  // native_place_index()
+  a.mov(x86::ecx, x86::eax);
+  a.mov(x86::edx, x86::eax);
+  a.shr(x86::ecx, 1);
+  a.shr(x86::edx, 12);
+  a.xor_(x86::ecx, x86::edx);
+  a.imul(x86::edx, x86::dword_ptr(kHart, HV_HART_OFFSET(fetch_generation)), kNativeContextFactor);
+  a.xor_(x86::ecx, x86::edx);
+  a.and_(x86::ecx, static_cast<uint32_t>(kNativePlaces - 1));
+  a.shl(x86::ecx, 5);
+  a.add(x86::rcx, x86::qword_ptr(kHart, HV_HART_OFFSET(native_places)));
+  a.cmp(x86::rax, x86::qword_ptr(x86::rcx));
+  a.jne(miss);
+  a.mov(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(fetch_generation)));
+  a.cmp(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(NativePlace, context)));
+  a.jne(miss);
+  a.cmp(x86::dword_ptr(kHart, HV_HART_OFFSET(requests)), 0);
+  a.jne(miss);
+  a.and_(x86::rax, static_cast<int32_t>(kPageMask));
+  a.mov(x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)), x86::rax);
+  a.mov(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(NativePlace, entry)));
+  a.jmp(x86::qword_ptr(x86::rdx));
+  a.bind(miss);
+  a.xor_(x86::edx, x86::edx);
+  a.mov(x86::ecx, static_cast<uint32_t>(NativeExit::kPlace));
+  a.jmp(reinterpret_cast<uint64_t>(leave));
+}
+
 enum class Call { kOp, kLoad, kStore, kSystem };
 
 void emit_call(x86::Assembler& a, Call call, bool floats) {
@@ -63,7 +95,7 @@ void emit_call(x86::Assembler& a, Call call, bool floats) {
   if (floats)
     for (unsigned i = 0; i < kFloatPool; ++i)
       a.movsd(x86::qword_ptr(x86::rsp, static_cast<int>(kResult + i * 8)), float_register(i));
-  a.mov(x86::rdi, kHart);
+  a.lea(x86::rdi, x86::ptr(kHart, -kHartBias));
   switch (call) {
     case Call::kOp:
       a.mov(x86::rsi, x86::rdx);
@@ -163,6 +195,7 @@ struct JitCompiler::Impl {
   void make_stubs() {
     enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add(emit_enter)));
     stubs.leave = add(emit_leave);
+    stubs.far = add([&](auto& a) { emit_far(a, stubs.leave); });
     stubs.unlinked = add([&](auto& a) { emit_leave_for(a, 0, NativeExit::kPlace, stubs.leave); });
     stubs.request = add([&](auto& a) {
       emit_leave_for(a, offsetof(NativeLink, unlinked), NativeExit::kRequest, stubs.leave);

@@ -332,36 +332,8 @@ void Emitter::leave_for(int32_t page_offset, uint32_t retired) {
 }
 
 void Emitter::leave_far(uint32_t retired) {
-  static_assert(sizeof(NativePlace) == 32);
   add_retired(retired);
-  asmjit::Label miss = a_.newLabel();
-  // native_place_index()
-  a_.mov(x86::ecx, x86::eax);
-  a_.mov(x86::edx, x86::eax);
-  a_.shr(x86::ecx, 1);
-  a_.shr(x86::edx, 12);
-  a_.xor_(x86::ecx, x86::edx);
-  a_.imul(x86::edx, x86::dword_ptr(kHart, HV_HART_OFFSET(fetch_generation)),
-          kNativeContextFactor);
-  a_.xor_(x86::ecx, x86::edx);
-  a_.and_(x86::ecx, static_cast<uint32_t>(kNativePlaces - 1));
-  a_.shl(x86::ecx, 5);
-  a_.add(x86::rcx, x86::qword_ptr(kHart, HV_HART_OFFSET(native_places)));
-  a_.cmp(x86::rax, x86::qword_ptr(x86::rcx));
-  a_.jne(miss);
-  a_.mov(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(fetch_generation)));
-  a_.cmp(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(NativePlace, context)));
-  a_.jne(miss);
-  a_.cmp(x86::dword_ptr(kHart, HV_HART_OFFSET(requests)), 0);
-  a_.jne(miss);
-  a_.and_(x86::rax, static_cast<int32_t>(kPageMask));
-  a_.mov(x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)), x86::rax);
-  a_.mov(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(NativePlace, entry)));
-  a_.jmp(x86::qword_ptr(x86::rdx));
-  a_.bind(miss);
-  a_.xor_(x86::edx, x86::edx);
-  a_.mov(x86::ecx, static_cast<uint32_t>(NativeExit::kPlace));
-  a_.jmp(address_of(stubs_.leave));
+  a_.jmp(address_of(stubs_.far));
 }
 
 asmjit::Label Emitter::exit_to(int32_t page_offset, uint32_t retired) {

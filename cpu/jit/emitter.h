@@ -36,6 +36,7 @@ struct Stubs {
   const void* leave;     // rax pc, rcx NativeExit, rdx detail
   const void* unlinked;  // rdx NativeEntry: leaves for its place
   const void* request;   // rdx NativeLink: the same, because of a request
+  const void* far;       // rax pc: goes on in the code for it
   struct Calls {
     const void* op;  // rax OpHelper, rdx DecodedOp
     // rax address, rcx helper; loads give rax, stores take rdx.
@@ -52,7 +53,10 @@ struct HostFeatures {
 };
 
 static_assert(std::is_standard_layout_v<Hart>);
-#define HV_HART_OFFSET(member) static_cast<int32_t>(offsetof(Hart, member))
+// kHart points into the hart, so that the offsets of x1 to x31 are single bytes.
+inline constexpr int32_t kHartBias = 136;
+static_assert(offsetof(Hart, x) == 0);
+#define HV_HART_OFFSET(member) (static_cast<int32_t>(offsetof(Hart, member)) - kHartBias)
 
 // A register's place in a mask; the sink has none.
 constexpr uint32_t bit(unsigned reg) {
