@@ -62,8 +62,7 @@ void Mmu::Impl::select(Priv priv) {
   }
   data = &tlbs.data(data_paged ? *paged_space : tlbs.bare(), index);
   hart.data_tlb = data->entries();
-  fetch_global =
-      fetch_paged && hart.priv == Priv::kSupervisor && !paged_space->own_supervisor_code;
+  fetch_global = fetch_paged && hart.priv == Priv::kSupervisor && !paged_space->own_supervisor_code;
   if (fetch_global) {
     fetch = &tlbs.global_fetch(satp_mode(hart.csr.satp));
     return;

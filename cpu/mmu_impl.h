@@ -37,7 +37,7 @@ struct Mmu::Impl {
   // The current context.
   Priv data_priv = Priv::kMachine;
   bool data_paged = false, fetch_paged = false;
-  bool fetch_global = false;  // TlbSet::global_fetch()
+  bool fetch_global = false;            // TlbSet::global_fetch()
   AddressSpace* paged_space = nullptr;  // the space of satp; looked up again when satp changes
   DataTlb* data = nullptr;
   FetchTlb* fetch = nullptr;
