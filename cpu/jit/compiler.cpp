@@ -57,14 +57,10 @@ void emit_far(x86::Assembler& a, const void* leave) {
   static_assert(sizeof(NativePlace) == 32);
   const asmjit::Label miss = a.newLabel();
   // native_place_index()
-  a.mov(x86::ecx, x86::eax);
-  a.mov(x86::edx, x86::eax);
-  a.shr(x86::ecx, 1);
-  a.shr(x86::edx, 12);
-  a.xor_(x86::ecx, x86::edx);
+  a.imul(x86::ecx, x86::eax, kNativePcFactor);
   a.imul(x86::edx, x86::dword_ptr(kHart, HV_HART_OFFSET(fetch_generation)), kNativeContextFactor);
-  a.xor_(x86::ecx, x86::edx);
-  a.and_(x86::ecx, static_cast<uint32_t>(kNativePlaces - 1));
+  a.add(x86::ecx, x86::edx);
+  a.shr(x86::ecx, 32 - kNativePlaceBits);
   a.shl(x86::ecx, 5);
   a.add(x86::rcx, x86::qword_ptr(kHart, HV_HART_OFFSET(native_places)));
   a.cmp(x86::rax, x86::qword_ptr(x86::rcx));

@@ -89,14 +89,15 @@ struct NativePlace {
   NativeEntry* entry;
   uint64_t unused;
 };
-inline constexpr size_t kNativePlaces = 16384;
+inline constexpr unsigned kNativePlaceBits = 15;
+inline constexpr size_t kNativePlaces = size_t{1} << kNativePlaceBits;
 
 // Contexts have places of their own, for they come again.
-inline constexpr uint32_t kNativeContextFactor = 0x2545;
+inline constexpr uint32_t kNativePcFactor = 0x9e3779b1, kNativeContextFactor = 0x2545f491;
 inline size_t native_place_index(uint64_t pc, uint64_t context) {
-  const auto low = static_cast<uint32_t>(pc);
-  return (low >> 1 ^ low >> 12 ^ static_cast<uint32_t>(context) * kNativeContextFactor) %
-         kNativePlaces;
+  return (static_cast<uint32_t>(pc) * kNativePcFactor +
+          static_cast<uint32_t>(context) * kNativeContextFactor) >>
+         (32 - kNativePlaceBits);
 }
 
 // Why compiled code came back.
