@@ -37,6 +37,7 @@ void Emitter::emit_leaves() {
   if (leaves_.empty()) return;
   for (const asmjit::Label& label : leaves_) a_.bind(label);
   a_.xor_(kRetired.r32(), kRetired.r32());
+  a_.mov(kTlb, x86::qword_ptr(kHart, HV_HART_OFFSET(data_tlb)));
   a_.mov(x86::rax, x86::qword_ptr(kHart, HV_HART_OFFSET(pc)));
   leave_far(0);
 }
