@@ -34,3 +34,5 @@ void put_decimal(u64 value);
 // "name7 0x..." and the end of the line; without the number when it is ~0.
 void put_named(const char* name, u64 number, u64 value);
 void power_off(int failed) __attribute__((noreturn));
+void* memcpy(void* to, const void* from, u64 size);
+void* memset(void* to, int value, u64 size);

@@ -2,7 +2,7 @@
 """Builds a bare-metal program and runs it on four harts; it passes when its last line is PASS.
 
 usage: run_bare.py EMULATOR SOURCE... [--define NAME=VALUE]... [--seconds N] [--firmware FILE]
-                   [--accel NAME]
+                   [--accel NAME] [--smp N] [--disk KIB]
 
 The program's output is printed. Any emulator with QEMU's command line will do.
 Environment: HV_TIME_SCALE, a factor for the time limit, which only ends a program that hangs;
@@ -43,8 +43,9 @@ def main():
     parser.add_argument("emulator")
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--define", action="append", default=[])
-    parser.add_argument("--smp", type=int, default=4)
-    parser.add_argument("--firmware", help="run it in S-mode on one hart; `default` is the emulator's own")
+    parser.add_argument("--smp", type=int, help="harts (4; with --firmware 1); the program's SMP")
+    parser.add_argument("--firmware", help="run it in S-mode; `default` is the emulator's own")
+    parser.add_argument("--disk", type=int, metavar="KIB", help="give it an empty virtio disk")
     parser.add_argument("--accel", help="the emulator's -accel")
     parser.add_argument("--seconds", type=float, default=100)
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
@@ -54,7 +55,9 @@ def main():
         print(f"{options.compiler} is missing", file=sys.stderr)
         return SKIP
     scale = int(os.environ.get("HV_BARE_SCALE", "1"))
-    defines = [f"SEED={options.seed}"]
+    supervisor = options.firmware is not None
+    smp = options.smp or (1 if supervisor else 4)
+    defines = [f"SEED={options.seed}", f"SMP={smp}"]
     for define in options.define:
         name, value = define.split("=")
         defines.append(f"{name}={int(value) * scale}")
@@ -62,11 +65,15 @@ def main():
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder) / "program"
-        supervisor = options.firmware is not None
         build_bare(options.compiler, program, *options.sources, defines=defines, supervisor=supervisor)
-        smp = "1" if supervisor else str(options.smp)
-        line = [options.emulator, "-M", "virt", "-smp", smp, "-m", "64", "-bios", options.firmware or "none",
+        line = [options.emulator, "-M", "virt", "-smp", str(smp), "-m", "64", "-bios", options.firmware or "none",
                 "-kernel", program, "-display", "none", "-monitor", "none", "-serial", "stdio"]  # fmt: skip
+        if options.disk:
+            disk = pathlib.Path(folder) / "disk"
+            disk.write_bytes(bytes(options.disk << 10))
+            line += ["-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe",
+                     "-device", "virtio-blk-device,drive=disk",
+                     "-global", "virtio-mmio.force-legacy=off"]  # fmt: skip
         if options.accel:
             line += ["-accel", options.accel]
         try:
@@ -77,6 +84,8 @@ def main():
             return 1
     text = done.stdout.decode(errors="replace")
     print(text + done.stderr.decode(errors="replace"))
+    if done.returncode != 0:
+        print(f"exit status {done.returncode}")
     return 0 if done.returncode == 0 and text.rstrip().endswith("PASS") else 1
 
 

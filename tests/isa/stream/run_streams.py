@@ -1,8 +1,14 @@
 #!/usr/bin/env python3
 """Differential fuzzing of the instruction set: random streams on hartvisor and on QEMU.
 
-usage: run_streams.py MAKE_STREAM HARTVISOR [--qemu QEMU] [--compiler CC] [--seed N] [--streams N]
-                      [--groups N] [--rounds N] [--seconds N] [--keep DIR]
+usage: run_streams.py MAKE_STREAM HARTVISOR [--accel NAME]... [--qemu QEMU] [--compiler CC] [--seed N]
+                      [--streams N] [--instructions N] [--groups N] [--rounds N] [--seconds N]
+                      [--keep DIR]
+
+Each --accel is an engine of hartvisor; all of them run every stream. The comparison of the
+interpreter, compiled code and QEMU, until so many instructions were the same on all of them:
+  run_streams.py MAKE_STREAM HARTVISOR --instructions 50000000 --accel interp \
+      --accel jit,threshold=0 --accel jit,threshold=1
 
 make_stream writes programs from the rows of cpu/isa; harness.c runs each one round after round, in
 S- or U-mode, with and without paging, and prints a hash of all registers, fcsr, memory and traps for
@@ -14,6 +20,7 @@ set HV_QEMU to a later one for them. Exit status 77 (skipped): a tool is missing
 """
 
 import argparse
+import itertools
 import os
 import pathlib
 import random
@@ -37,6 +44,27 @@ def results(lines):
     return [line for line in lines if not line.startswith("#") or line == "# hangs"]
 
 
+def counts(lines):
+    """Instructions and traps of a whole run, by its last line; None when it has none."""
+    match = re.match(r"# instructions (\w+) traps (\w+)", lines[-1] if lines else "")
+    return match and (int(match[1], 16), int(match[2], 16))
+
+
+def alike(outputs):
+    """QEMU counts instructions otherwise; our engines must agree on them too."""
+    expected, *all_actual = outputs
+    return (all(results(actual) == results(expected) for actual in all_actual)
+            and len({counts(actual) for actual in all_actual}) == 1)  # fmt: skip
+
+
+def same_lines(want, got):
+    """Length of the common beginning."""
+    same = 0
+    while same < min(len(want), len(got)) and want[same] == got[same]:
+        same += 1
+    return same
+
+
 class Fuzzer:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
@@ -44,8 +72,10 @@ class Fuzzer:
                                     text=True).stdout.split()  # fmt: skip
         ours, theirs, missing = cpu_options(options.qemu, extensions)
         self.version = qemu_version(options.qemu)
-        self.ours = Emulator("hartvisor", options.hartvisor, ours, "-accel", options.accel)
-        self.qemu = Emulator("QEMU", options.qemu, theirs)
+        self.cpu = ours
+        self.emulators = [Emulator("QEMU", options.qemu, theirs),
+                          *(Emulator(accel, options.hartvisor, ours, "-accel", accel)
+                            for accel in options.accel)]  # fmt: skip
         self.pool = ThreadPoolExecutor(2)
         print(f"QEMU {self.version}; -cpu {ours}")
         if missing:
@@ -57,19 +87,18 @@ class Fuzzer:
 
     def make(self, seed):
         blob, listing = self.folder / "blob", self.folder / "listing"
-        subprocess.run([self.options.make_stream, str(seed), str(self.options.groups), self.ours.cpu,
+        subprocess.run([self.options.make_stream, str(seed), str(self.options.groups), self.cpu,
                         str(self.version), blob, listing], check=True)  # fmt: skip
         return Image(self.harness, blob.read_bytes(), listing.read_text())
 
-    def both(self, image, first, last, groups=None, dump=False, limit=LIMIT_S):
-        """The outputs of QEMU and of ours."""
+    def outputs(self, image, first, last, groups=None, dump=False, limit=LIMIT_S):
+        """What QEMU prints, and each of our engines."""
         program = self.folder / "program"
         image.write(program, first, last, groups, dump)
-        return list(self.pool.map(lambda emulator: emulator.run(program, limit), (self.qemu, self.ours)))
+        return list(self.pool.map(lambda emulator: emulator.run(program, limit), self.emulators))
 
     def differs(self, image, first, last, groups=None):
-        expected, actual = self.both(image, first, last, groups, limit=SHRINK_LIMIT_S)
-        return results(expected) != results(actual)
+        return not alike(self.outputs(image, first, last, groups, limit=SHRINK_LIMIT_S))
 
     def shrink(self, image, bad_round):
         """The first round to run and the fewest groups that still differ."""
@@ -105,7 +134,7 @@ class Fuzzer:
         print(f"seed {seed}: DIFFERENT from round {bad_round} on; shrinking")
         first, last, groups = self.shrink(image, bad_round)
         words = list(image.words(set(groups)))
-        texts = subprocess.run([self.options.make_stream, "--disassemble", self.ours.cpu], check=True, text=True,
+        texts = subprocess.run([self.options.make_stream, "--disassemble", self.cpu], check=True, text=True,
                                input="".join(f"{address:x} {word:x}\n" for address, word in words),
                                capture_output=True).stdout.splitlines()  # fmt: skip
         header = int.from_bytes(image.blob[32:40], "little")
@@ -118,34 +147,38 @@ class Fuzzer:
         for name, value in image.initial(last - 1).items():
             if name == "frm" or re.search(rf"\b{abi_name(name)}\b", used):
                 print(f"  {name} ({abi_name(name)}) = {value:#x}")
-        expected, actual = self.both(image, last - 1 if first else 0, last, groups, dump=True)
+        expected, *all_actual = self.outputs(image, last - 1 if first else 0, last, groups, dump=True)
         print("after it:")
-        for want, got in zip(results(expected), results(actual)):
-            if want != got:
-                print(f"  {want} in QEMU, {got.split()[-1]} here")
-        if len(results(expected)) != len(results(actual)):
-            print("  QEMU ends with: ", expected[-2:], "\n  we end with: ", actual[-2:])
+        for emulator, actual in zip(self.emulators[1:], all_actual):
+            for want, got in zip(results(expected), results(actual)):
+                if want != got:
+                    print(f"  {want} in QEMU, {got.split()[-1]} on {emulator.name}")
+            if len(results(expected)) != len(results(actual)):
+                print("  QEMU ends with: ", expected[-2:], f"\n  {emulator.name} ends with: ", actual[-2:])
+        if len({counts(actual) for actual in all_actual}) > 1:
+            print("  instructions and traps:", *map(counts, all_actual))
 
     def run(self, seed):
         """Instructions executed, or None when the stream differs."""
         image = self.make(seed)
-        expected, actual = self.both(image, 0, self.options.rounds)
-        want, got = results(expected), results(actual)
-        if want == got and len(want) == self.options.rounds:
-            counts = re.match(r"# instructions (\w+) traps (\w+)", actual[-1])
-            return int(counts[1], 16), int(counts[2], 16)
-        if expected[-1:] == ["# hangs"] and actual[-1:] != ["# hangs"]:
+        outputs = self.outputs(image, 0, self.options.rounds)
+        expected, *all_actual = outputs
+        if alike(outputs) and len(results(expected)) == self.options.rounds:
+            return counts(all_actual[0])
+        if expected[-1:] == ["# hangs"] and ["# hangs"] not in [actual[-1:] for actual in all_actual]:
             print(f"seed {seed}: QEMU hangs; not compared")
             return 0, 0
         if self.options.keep:
             image.write(pathlib.Path(self.options.keep) / f"stream-{seed}", 0, self.options.rounds)
-        same = 0
-        while same < min(len(want), len(got)) and want[same] == got[same]:
-            same += 1
-        if same >= self.options.rounds or not want:
-            print(f"seed {seed}: no comparison: {expected[-3:]} {actual[-3:]}")
-        else:
+        same = min(same_lines(results(expected), results(actual)) for actual in all_actual)
+        if same < self.options.rounds and results(expected):
             self.report(seed, image, same)
+        elif len({counts(actual) for actual in all_actual}) > 1:
+            print(f"seed {seed}: same results, other counts of instructions:")
+            for emulator, actual in zip(self.emulators[1:], all_actual):
+                print(f"  {emulator.name}: {counts(actual)}")
+        else:
+            print(f"seed {seed}: no comparison: {[output[-3:] for output in outputs]}")
         return None
 
 
@@ -164,12 +197,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("make_stream")
     parser.add_argument("hartvisor")
-    parser.add_argument("--accel", default="interp", help="hartvisor's")
+    parser.add_argument("--accel", action="append", help="hartvisor's, once for each engine (interp)")
     parser.add_argument("--qemu", default=environment("HV_QEMU", "qemu-system-riscv64"))
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--seed", type=int,
                         default=int(environment("HV_STREAM_SEED", random.SystemRandom().getrandbits(32))))
     parser.add_argument("--streams", type=int, default=int(environment("HV_STREAMS", 30)))
+    parser.add_argument("--instructions", type=int, help="run until so many were compared, not --streams")
     parser.add_argument("--groups", type=int, default=4000, help="length of a stream")
     parser.add_argument("--rounds", type=int, default=120)
     parser.add_argument("--seconds", type=float, help="start no more streams after this time")
@@ -177,6 +211,7 @@ def main():
     parser.add_argument("--go-on", action="store_true", help="report further streams that differ")
     parser.add_argument("--keep", help="folder for the programs that differ")
     options = parser.parse_args()
+    options.accel = options.accel or ["interp"]
     for tool in (options.compiler, options.qemu):
         if not shutil.which(tool):
             print(f"{tool} is missing", file=sys.stderr)
@@ -186,19 +221,21 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(options, pathlib.Path(folder))
         instructions = traps = done = failed = 0
-        for seed in range(options.seed, options.seed + options.streams):
+        for seed in itertools.count(options.seed):
+            if instructions >= options.instructions if options.instructions else done + failed >= options.streams:
+                break
             if options.seconds and time.monotonic() - start > options.seconds:
                 break
-            counts = fuzzer.run(seed)
-            if counts is None:
+            compared = fuzzer.run(seed)
+            if compared is None:
                 failed += 1
                 if not options.go_on:
                     break
                 continue
-            instructions, traps, done = instructions + counts[0], traps + counts[1], done + 1
-    print(f"{done} streams, {instructions} instructions and {traps} traps the same, {failed} different, "
-          f"{time.monotonic() - start:.0f} s")
-    return 1 if failed or not instructions else 0
+            instructions, traps, done = instructions + compared[0], traps + compared[1], done + 1
+    print(f"{done} streams, {instructions} instructions and {traps} traps the same on QEMU {fuzzer.version} "
+          f"and {', '.join(options.accel)}; {failed} different, {time.monotonic() - start:.0f} s")
+    return 1 if failed or instructions < (options.instructions or 1) else 0
 
 
 if __name__ == "__main__":
