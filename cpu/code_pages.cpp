@@ -77,9 +77,9 @@ uint32_t CodePages::begin_watch(Hart& hart, uint64_t page) {
 bool CodePages::settle(uint64_t page) {
   const auto found = settling_.find(page);
   if (found == settling_.end()) return true;
-  std::erase_if(found->second,
-                [&](const Writer& writer) { return settled(writer.hart, writer.ticket); });
-  if (!found->second.empty()) return false;
+  std::vector<Writer>& waits = found->second;
+  while (!waits.empty() && settled(waits.back().hart, waits.back().ticket)) waits.pop_back();
+  if (!waits.empty()) return false;
   settling_.erase(found);
   return true;
 }

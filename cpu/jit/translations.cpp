@@ -216,8 +216,9 @@ void Translations::drain(Region& region) {
 
 bool Translations::drained(Region& region) {
   if (region.state == RegionState::kFree) return true;
-  std::erase_if(region.waits,
-                [&](const Ticket& wait) { return pages_.settled(wait.hart, wait.ticket); });
+  while (!region.waits.empty() &&
+         pages_.settled(region.waits.back().hart, region.waits.back().ticket))
+    region.waits.pop_back();
   if (!region.waits.empty()) return false;
   region.traces.clear();
   region.used = 0;

@@ -19,11 +19,9 @@ constexpr uint64_t kCode = kRam + 0x10000;
 // Two harts on one memory, with tickets that the test settles by hand.
 struct TwoHarts {
   TwoHarts() : a(), b(a) {
-    pages().set_harts({.post = [this](unsigned hart) { return ++posted.at(hart); },
-                       .settled =
-                           [this](unsigned hart, uint64_t ticket) {
-                             return done.at(hart) >= ticket;
-                           }});
+    pages().set_harts(
+        {.post = [this](unsigned hart) { return ++posted.at(hart); },
+         .settled = [this](unsigned hart, uint64_t ticket) { return done.at(hart) >= ticket; }});
   }
   CodePages& pages() { return *a.code_pages; }
   uint32_t watch(TestMachine& m, uint64_t page = kCode) { return pages().watch(m.hart, page); }
@@ -62,15 +60,21 @@ TEST_CASE("a page that nobody writes is watched at once") {
 TEST_CASE("a store ends the watch before it happens, and is listed once") {
   TwoHarts t;
   const uint32_t version = t.watch(t.a);
-  SECTION("by the hart itself") { t.store(t.a); }
-  SECTION("by another") { t.store(t.b); }
+  SECTION("by the hart itself") {
+    t.store(t.a);
+  }
+  SECTION("by another") {
+    t.store(t.b);
+  }
   SECTION("by one that has read the page before") {
     uint32_t value;
     REQUIRE(load_memory<uint32_t>(t.b.hart, kCode, value));
     CHECK_FALSE(t.stores_fast(t.b));
     t.store(t.b);
   }
-  SECTION("by a device") { t.a.poke<uint32_t>(kCode + 8, 1); }
+  SECTION("by a device") {
+    t.a.poke<uint32_t>(kCode + 8, 1);
+  }
   SECTION("by a device, from the page before") {
     const std::vector<uint8_t> bytes(kPage + 1);
     REQUIRE(t.a.memory->write(kCode - kPage, bytes.data(), bytes.size()));
@@ -115,8 +119,12 @@ TEST_CASE("a store while others are to let go ends that, too") {
   TwoHarts t;
   t.store(t.b);
   REQUIRE(t.watch(t.a) == 0);
-  SECTION("by the watcher") { t.store(t.a); }
-  SECTION("by a device") { t.a.poke<uint32_t>(kCode, 1); }
+  SECTION("by the watcher") {
+    t.store(t.a);
+  }
+  SECTION("by a device") {
+    t.a.poke<uint32_t>(kCode, 1);
+  }
   CHECK(t.changes() == std::vector<uint64_t>{kCode});
   // What b was asked for still stands; it lets go, and so may be asked again.
   t.release(t.b);
