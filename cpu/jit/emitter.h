@@ -6,7 +6,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cpu/hart.h"
@@ -113,7 +115,11 @@ class Emitter {
   void emit_jalr(const TraceOp& op);
   bool emit_immediate(const TraceOp& op);
   bool emit_register(const TraceOp& op);
+  bool emit_divide(const TraceOp& op);
   bool emit_bits(const TraceOp& op);
+  // What is rarely run: emitted behind the path. It finds no registers but by the host's.
+  void out_of_line(std::function<void()> code) { out_of_line_.push_back(std::move(code)); }
+  void emit_out_of_line();
   // --- cpu/jit/emitter_float.cpp
   struct NanFix {
     asmjit::Label nan, back;
@@ -135,7 +141,6 @@ class Emitter {
   // Makes the NaN of an arithmetic result the canonical one.
   void canonical(x86::Xmm value, bool single);
   void store_float_registers(uint32_t mask);
-  void emit_nan_fixes();
   x86::Mem guest_float(unsigned reg) const {
     return x86::qword_ptr(kHart, HV_HART_OFFSET(f) + static_cast<int32_t>(reg) * 8);
   }
@@ -193,6 +198,7 @@ class Emitter {
   // Seen to hold on the way: FS is not off and frm is a mode of the host's; FS is dirty.
   bool float_checked_ = false, float_marked_ = false;
   std::vector<NanFix> nan_fixes_;
+  std::vector<std::function<void()>> out_of_line_;
 };
 
 }  // namespace hv::jit

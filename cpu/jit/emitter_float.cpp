@@ -176,13 +176,14 @@ void Emitter::canonical(x86::Xmm value, bool single) {
   nan_fixes_.push_back(fix);
 }
 
-void Emitter::emit_nan_fixes() {
+void Emitter::emit_out_of_line() {
   for (const NanFix& fix : nan_fixes_) {
     a_.bind(fix.nan);
     a_.mov(x86::rax, fix.single ? kNanSingle : kNanDouble);
     a_.movq(fix.value, x86::rax);
     a_.jmp(fix.back);
   }
+  for (const auto& code : out_of_line_) code();
 }
 
 void Emitter::store_float_registers(uint32_t mask) {

@@ -84,12 +84,11 @@ constexpr uint64_t kDoubles[] = {0,
                                  0x40ef'fe00'0000'0000,
                                  0x47ef'ffff'f000'0000};
 constexpr uint32_t kSingles[] = {
-    0,          0x80000000, 0x3f800000, 0xbf800000, 1,          0x807fffff, 0x00800000,
-    0x7f7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc01234, 0x7f800001, 0x3f000000,
-    0xbf000000, 0x3effffff, 0x3fc00000, 0xc0200000, 0x40490fdb, 0xbf7fffff, 0x4effffff,
-    0x4f000000, 0xcf000000, 0xcf000001, 0x4f7fffff, 0x4f800000, 0x5effffff, 0x5f000000,
-    0xdf000000, 0xdf000001, 0x5f7fffff, 0x5f800000, 0x4b000001, 0x4affffff, 0x387fffff,
-    0x477fe000, 0x477ff000, 0x33000001, 0x7f7ff000};
+    0,          0x80000000, 0x3f800000, 0xbf800000, 1,          0x807fffff, 0x00800000, 0x7f7fffff,
+    0x7f800000, 0xff800000, 0x7fc00000, 0xffc01234, 0x7f800001, 0x3f000000, 0xbf000000, 0x3effffff,
+    0x3fc00000, 0xc0200000, 0x40490fdb, 0xbf7fffff, 0x4effffff, 0x4f000000, 0xcf000000, 0xcf000001,
+    0x4f7fffff, 0x4f800000, 0x5effffff, 0x5f000000, 0xdf000000, 0xdf000001, 0x5f7fffff, 0x5f800000,
+    0x4b000001, 0x4affffff, 0x387fffff, 0x477fe000, 0x477ff000, 0x33000001, 0x7f7ff000};
 constexpr uint16_t kHalves[] = {0,      0x8000, 0x3c00, 0xbc00, 1,      0x83ff, 0x0400,
                                 0x7bff, 0x7c00, 0xfc00, 0x7e00, 0xfe12, 0x7c01, 0x3800,
                                 0xb800, 0x37ff, 0x3e00, 0xc100, 0x4248, 0xbbff, 0x6401};
@@ -114,10 +113,10 @@ std::vector<uint64_t> operands(const isa::Row& row) {
 struct Registers {
   Reg rd, rs1, rs2;
 };
-constexpr Registers kRegisters[] = {
-    {Reg{10}, Reg{14}, Reg{12}}, {Reg{10}, Reg{10}, Reg{12}}, {Reg{10}, Reg{14}, Reg{10}},
-    {Reg{10}, Reg{14}, Reg{14}}, {Reg{10}, Reg{10}, Reg{10}}, {Reg{0}, Reg{14}, Reg{12}},
-    {Reg{10}, Reg{0}, Reg{12}},  {Reg{10}, Reg{14}, Reg{0}}};
+constexpr Registers kRegisters[] = {{Reg{10}, Reg{14}, Reg{12}}, {Reg{10}, Reg{10}, Reg{12}},
+                                    {Reg{10}, Reg{14}, Reg{10}}, {Reg{10}, Reg{14}, Reg{14}},
+                                    {Reg{10}, Reg{10}, Reg{10}}, {Reg{0}, Reg{14}, Reg{12}},
+                                    {Reg{10}, Reg{0}, Reg{12}},  {Reg{10}, Reg{14}, Reg{0}}};
 
 class RowTest {
  public:
