@@ -190,8 +190,8 @@ bool Emitter::emit_op(const TraceOp& op) {
   if (op_has(op.kind, op_flags::kFp)) return emit_float(op);
   if (emit_atomic(op)) return true;
   // What follows only computes.
-  if (emit_immediate(op) || emit_register(op) || emit_divide(op) || emit_bits(op)) return true;
-  return false;
+  return emit_immediate(op) || emit_register(op) || emit_divide(op) || emit_bits(op) ||
+         emit_rotate(op) || emit_pack(op);
 }
 
 x86::Gp Emitter::source(unsigned reg, x86::Gp scratch) {

@@ -51,7 +51,7 @@ struct Stubs {
 };
 
 struct HostFeatures {
-  bool bmi1, bmi2, lzcnt, popcnt, fma;
+  bool bmi1, bmi2, lzcnt, popcnt, fma, pclmulqdq, sse4_1, f16c;
 };
 
 static_assert(std::is_standard_layout_v<Hart>);
@@ -117,6 +117,8 @@ class Emitter {
   bool emit_register(const TraceOp& op);
   bool emit_divide(const TraceOp& op);
   bool emit_bits(const TraceOp& op);
+  bool emit_rotate(const TraceOp& op);
+  bool emit_pack(const TraceOp& op);
   // What is rarely run: emitted behind the path. It finds no registers but by the host's.
   void out_of_line(std::function<void()> code) { out_of_line_.push_back(std::move(code)); }
   void emit_out_of_line();

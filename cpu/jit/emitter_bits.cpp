@@ -1,5 +1,6 @@
 // B and Zicond: what only computes on x registers.
 #include <bit>
+#include <utility>
 
 #include "cpu/jit/emitter.h"
 
@@ -35,7 +36,9 @@ bool Emitter::emit_bits(const TraceOp& op) {
     case Op::sext_h:
     case Op::zext_h:
     case Op::rev8:
+    case Op::orc_b:
     case Op::rori:
+    case Op::roriw:
     case Op::slli_uw:
     case Op::bseti:
     case Op::bclri:
@@ -48,7 +51,8 @@ bool Emitter::emit_bits(const TraceOp& op) {
     case Op::ctz:
     case Op::clzw:
     case Op::ctzw:
-      if (!features_.lzcnt || !features_.bmi1) return false;
+    case Op::mop_r:
+    case Op::mop_rr:
       break;
     case Op::cpop:
     case Op::cpopw:
@@ -143,6 +147,22 @@ bool Emitter::emit_bits(const TraceOp& op) {
       if (d != s) a_.mov(d, s);
       a_.ror(d, at);
       break;
+    case Op::roriw:
+      a_.mov(x86::ecx, s.r32());
+      a_.ror(x86::ecx, at & 31);
+      a_.movsxd(d, x86::ecx);
+      break;
+    case Op::orc_b:
+      a_.pxor(x86::xmm1, x86::xmm1);
+      a_.movq(x86::xmm0, s);
+      a_.pcmpeqb(x86::xmm0, x86::xmm1);
+      a_.movq(d, x86::xmm0);
+      a_.not_(d);
+      break;
+    case Op::mop_r:
+    case Op::mop_rr:
+      a_.xor_(d.r32(), d.r32());
+      break;
     case Op::slli_uw:
       a_.mov(d.r32(), s.r32());
       a_.shl(d, at);
@@ -165,17 +185,33 @@ bool Emitter::emit_bits(const TraceOp& op) {
       a_.and_(d.r32(), 1);
       break;
     case Op::clz:
-      a_.lzcnt(d, s);
+    case Op::clzw: {
+      const bool word = op.kind == Op::clzw;
+      if (features_.lzcnt) {
+        a_.lzcnt(word ? d.r32() : d, word ? s.r32() : s);
+        break;
+      }
+      // Of 0, what becomes the width below.
+      a_.mov(x86::edx, word ? 63 : 127);
+      a_.bsr(word ? x86::Gp(x86::ecx) : x86::Gp(x86::rcx), word ? s.r32() : s);
+      a_.cmovz(x86::ecx, x86::edx);
+      a_.xor_(x86::ecx, word ? 31 : 63);
+      a_.mov(d.r32(), x86::ecx);
       break;
+    }
     case Op::ctz:
-      a_.tzcnt(d, s);
+    case Op::ctzw: {
+      const bool word = op.kind == Op::ctzw;
+      if (features_.bmi1) {
+        a_.tzcnt(word ? d.r32() : d, word ? s.r32() : s);
+        break;
+      }
+      a_.mov(x86::edx, word ? 32 : 64);
+      a_.bsf(word ? x86::Gp(x86::ecx) : x86::Gp(x86::rcx), word ? s.r32() : s);
+      a_.cmovz(x86::ecx, x86::edx);
+      a_.mov(d.r32(), x86::ecx);
       break;
-    case Op::clzw:
-      a_.lzcnt(d.r32(), s.r32());
-      break;
-    case Op::ctzw:
-      a_.tzcnt(d.r32(), s.r32());
-      break;
+    }
     case Op::cpop:
       a_.popcnt(d, s);
       break;
@@ -183,6 +219,153 @@ bool Emitter::emit_bits(const TraceOp& op) {
       a_.popcnt(d.r32(), s.r32());
       break;
     default:
+      break;
+  }
+  written(rd);
+  return true;
+}
+
+// By an amount or a bit number in a register.
+bool Emitter::emit_rotate(const TraceOp& op) {
+  enum { kRotate, kBit } shape = kRotate;
+  switch (op.kind) {
+    case Op::rol:
+    case Op::ror:
+    case Op::rolw:
+    case Op::rorw:
+      break;
+    case Op::bset:
+    case Op::bclr:
+    case Op::binv:
+    case Op::bext:
+      shape = kBit;
+      break;
+    default:
+      return false;
+  }
+  const unsigned rd = op.fields.rd;
+  if (rd >= 32) return true;
+  const x86::Gp d = target(rd);
+  const x86::Gp s = source(op.fields.rs1, x86::rax), t = source(op.fields.rs2, x86::rcx);
+  if (shape == kRotate) {
+    // Both instructions take the amount modulo the width.
+    if (t != x86::rcx) a_.mov(x86::ecx, t.r32());
+    if (d != s) a_.mov(d, s);
+    const bool word = op.kind == Op::rolw || op.kind == Op::rorw;
+    const x86::Gp value = word ? d.r32() : d;
+    if (op.kind == Op::rol || op.kind == Op::rolw)
+      a_.rol(value, x86::cl);
+    else
+      a_.ror(value, x86::cl);
+    if (word) a_.movsxd(d, value);
+    written(rd);
+    return true;
+  }
+  if (op.kind == Op::bext) {
+    a_.bt(s, t);
+    a_.setc(x86::al);
+    a_.movzx(d.r32(), x86::al);
+    written(rd);
+    return true;
+  }
+  const x86::Gp w = d == t && d != s ? x86::Gp(x86::rax) : d;
+  if (w != s) a_.mov(w, s);
+  if (op.kind == Op::bset)
+    a_.bts(w, t);
+  else if (op.kind == Op::bclr)
+    a_.btr(w, t);
+  else
+    a_.btc(w, t);
+  if (w != d) a_.mov(d, w);
+  written(rd);
+  return true;
+}
+
+// Zbkb, Zbkx and carry-less products.
+bool Emitter::emit_pack(const TraceOp& op) {
+  switch (op.kind) {
+    case Op::pack:
+    case Op::packh:
+    case Op::packw:
+    case Op::brev8:
+      break;
+    case Op::clmul:
+    case Op::clmulh:
+    case Op::clmulr:
+      if (!features_.pclmulqdq) return false;
+      break;
+    case Op::xperm8:
+      if (!features_.sse4_1) return false;
+      break;
+    default:
+      return false;
+  }
+  const unsigned rd = op.fields.rd;
+  if (rd >= 32) return true;
+  const x86::Gp d = target(rd);
+  const x86::Gp s = source(op.fields.rs1, x86::rax);
+  if (op.kind == Op::brev8) {
+    if (s != x86::rax) a_.mov(x86::rax, s);
+    // Neighbouring bits, pairs and nibbles change places.
+    for (const auto& [mask, distance] :
+         {std::pair{0x5555'5555'5555'5555ull, 1}, std::pair{0x3333'3333'3333'3333ull, 2},
+          std::pair{0x0f0f'0f0f'0f0f'0f0full, 4}}) {
+      a_.mov(x86::rcx, mask);
+      a_.mov(x86::rdx, x86::rax);
+      a_.shr(x86::rdx, distance);
+      a_.and_(x86::rdx, x86::rcx);
+      a_.and_(x86::rax, x86::rcx);
+      a_.shl(x86::rax, distance);
+      a_.or_(x86::rax, x86::rdx);
+    }
+    if (d != x86::rax) a_.mov(d, x86::rax);
+    written(rd);
+    return true;
+  }
+  const x86::Gp t = source(op.fields.rs2, x86::rcx);
+  switch (op.kind) {
+    case Op::pack:
+      a_.mov(x86::rdx, t);
+      a_.shl(x86::rdx, 32);
+      a_.mov(x86::eax, s.r32());
+      a_.or_(x86::rdx, x86::rax);
+      a_.mov(d, x86::rdx);
+      break;
+    case Op::packh:
+      a_.movzx(x86::edx, t.r8());
+      a_.shl(x86::edx, 8);
+      a_.movzx(x86::eax, s.r8());
+      a_.or_(x86::edx, x86::eax);
+      a_.mov(d.r32(), x86::edx);
+      break;
+    case Op::packw:
+      a_.mov(x86::edx, t.r32());
+      a_.shl(x86::edx, 16);
+      a_.movzx(x86::eax, s.r16());
+      a_.or_(x86::edx, x86::eax);
+      a_.movsxd(d, x86::edx);
+      break;
+    case Op::xperm8:
+      // pshufb gives 0 for a number with the highest bit: 16 and more get it here. Of the table's
+      // 16 bytes the upper ones are 0.
+      a_.mov(x86::rdx, 0x7070'7070'7070'7070);
+      a_.movq(x86::xmm0, x86::rdx);
+      a_.movq(x86::xmm1, t);
+      a_.paddusb(x86::xmm1, x86::xmm0);
+      a_.movq(x86::xmm0, s);
+      a_.pshufb(x86::xmm0, x86::xmm1);
+      a_.movq(d, x86::xmm0);
+      break;
+    default:
+      a_.movq(x86::xmm0, s);
+      a_.movq(x86::xmm1, t);
+      a_.pclmulqdq(x86::xmm0, x86::xmm1, 0);
+      if (op.kind == Op::clmulr) a_.movq(x86::rax, x86::xmm0);
+      if (op.kind != Op::clmul) a_.psrldq(x86::xmm0, 8);
+      a_.movq(x86::rdx, x86::xmm0);
+      // Bits 126 to 63.
+      if (op.kind == Op::clmulr) a_.shld(x86::rdx, x86::rax, 1);
+      a_.mov(d, x86::rdx);
       break;
   }
   written(rd);
