@@ -1,51 +1,28 @@
 // F and D on the host's SSE, as cpu/fpu.h does it: the guest's rounding mode stands in MXCSR, whose
 // sticky flags are the guest's. What the host does otherwise is left to the interpreter.
 #include <algorithm>
+#include <string_view>
 
 #include "cpu/fpu.h"
-#include "cpu/jit/emitter.h"
+#include "cpu/isa/format.h"
+#include "cpu/jit/emitter_float.h"
 
 namespace hv::jit {
 namespace {
 
-constexpr uint64_t kNanDouble = 0x7ff8'0000'0000'0000, kNanSingle = 0xffff'ffff'7fc0'0000;
-constexpr uint64_t kBoxSingle = 0xffff'ffff'0000'0000;
-constexpr unsigned kNoRm = 7;
-
-unsigned rm_of(const TraceOp& op) {
-  return static_cast<unsigned>(op.fields.imm) & 7;
-}
-unsigned rs3_of(const TraceOp& op) {
-  return static_cast<unsigned>(op.fields.imm) >> 8 & 31;
-}
-
-// What F and D have each in a form of its own.
-#define HV_BOTH(name) \
-  case Op::name##_s:  \
-  case Op::name##_d
-
-bool is_single(Op kind) {
-  switch (kind) {
-    case Op::fmadd_s:
-    case Op::fmsub_s:
-    case Op::fnmsub_s:
-    case Op::fnmadd_s:
-    case Op::fadd_s:
-    case Op::fsub_s:
-    case Op::fmul_s:
-    case Op::fdiv_s:
-    case Op::fsqrt_s:
-    case Op::fsgnj_s:
-    case Op::fsgnjn_s:
-    case Op::fsgnjx_s:
-    case Op::feq_s:
-    case Op::flt_s:
-    case Op::fle_s:
-      return true;
-    default:
-      return false;
-  }
-}
+constexpr Format kFormats[] = {
+    Format::kNone,
+#define INSN(id, pattern, format, ext, flags) Format::format,
+#define FORM(id, base, pattern, format, ext, flags)
+#include "cpu/isa/all.inc"
+};
+// The last letter of the name is the precision of the operands.
+constexpr bool kSingle[] = {
+    false,
+#define INSN(id, pattern, format, ext, flags) std::string_view(#id).ends_with("_s"),
+#define FORM(id, base, pattern, format, ext, flags)
+#include "cpu/isa/all.inc"
+};
 
 }  // namespace
 
@@ -54,46 +31,34 @@ void Emitter::assign_float_registers() {
   for (const TraceOp& op : trace_.ops) {
     if (!op_has(op.kind, op_flags::kFp)) continue;
     uses_float_ = true;
-    switch (op.kind) {
-      case Op::fld:
-      case Op::flw:
-        ++uses[op.fields.rd & 31];
-        break;
-      case Op::fsd:
-      case Op::fsw:
-        ++uses[op.fields.rs2 & 31];
-        break;
-        HV_BOTH(fmadd) : HV_BOTH(fmsub) : HV_BOTH(fnmadd) : HV_BOTH(fnmsub) : ++uses[rs3_of(op)];
+    const auto use = [&](unsigned reg) { ++uses[reg & 31]; };
+    switch (kFormats[static_cast<size_t>(op.kind)]) {
+      case Format::kFR4:
+        use(rs3_of(op));
         [[fallthrough]];
-        HV_BOTH(fadd)
-            : HV_BOTH(fsub)
-            : HV_BOTH(fmul)
-            : HV_BOTH(fdiv)
-            : HV_BOTH(fsgnj) : HV_BOTH(fsgnjn) : HV_BOTH(fsgnjx) : ++uses[op.fields.rs2 & 31];
+      case Format::kFR:
+      case Format::kFRm:
+        use(op.fields.rs2);
         [[fallthrough]];
-      HV_BOTH(fsqrt) : case Op::fcvt_s_d:
-      case Op::fcvt_d_s:
-        ++uses[op.fields.rs1 & 31];
-        ++uses[op.fields.rd & 31];
+      case Format::kFRm1:
+        use(op.fields.rs1);
+        [[fallthrough]];
+      case Format::kFLoad:
+      case Format::kFFromInt:
+      case Format::kFFromIntRm:
+      case Format::kFLi:
+        use(op.fields.rd);
         break;
-        HV_BOTH(feq) : HV_BOTH(flt) : HV_BOTH(fle) : ++uses[op.fields.rs1 & 31];
-        ++uses[op.fields.rs2 & 31];
+      case Format::kFCmp:
+        use(op.fields.rs2);
+        [[fallthrough]];
+      case Format::kFToInt:
+      case Format::kFToIntRm:
+      case Format::kFToIntRtz:
+        use(op.fields.rs1);
         break;
-      case Op::fmv_x_d:
-      case Op::fmv_x_w:
-      case Op::fcvt_w_d:
-      case Op::fcvt_l_d:
-      case Op::fcvt_w_s:
-      case Op::fcvt_l_s:
-        ++uses[op.fields.rs1 & 31];
-        break;
-      case Op::fmv_d_x:
-      case Op::fmv_w_x:
-      case Op::fcvt_d_w:
-      case Op::fcvt_d_l:
-      case Op::fcvt_s_w:
-      case Op::fcvt_s_l:
-        ++uses[op.fields.rd & 31];
+      case Format::kFStore:
+        use(op.fields.rs2);
         break;
       default:
         break;
@@ -192,7 +157,7 @@ void Emitter::store_float_registers(uint32_t mask) {
 }
 
 bool Emitter::emit_float(const TraceOp& op) {
-  const bool single = is_single(op.kind);
+  const bool single = kSingle[static_cast<size_t>(op.kind)];
   return emit_float_access(op) || emit_float_arithmetic(op, single) || emit_float_fma(op, single) ||
          emit_float_sign(op, single) || emit_float_compare(op, single) || emit_float_convert(op);
 }
@@ -421,124 +386,5 @@ bool Emitter::emit_float_compare(const TraceOp& op, bool single) {
   written(rd);
   return true;
 }
-
-bool Emitter::emit_float_convert(const TraceOp& op) {
-  const unsigned rd = op.fields.rd, rs1 = op.fields.rs1;
-  const unsigned rm = rm_of(op);
-  switch (op.kind) {
-    case Op::fmv_x_d:
-    case Op::fmv_x_w: {
-      check_float(op, true);
-      const x86::Xmm a = float_source(op, rs1, false, x86::xmm0);
-      if (rd >= 32) return true;
-      const x86::Gp d = target(rd);
-      a_.movq(d, a);
-      if (op.kind == Op::fmv_x_w) a_.movsxd(d, d.r32());
-      written(rd);
-      return true;
-    }
-    case Op::fmv_d_x:
-    case Op::fmv_w_x: {
-      check_float(op, true);
-      x86::Gp s = source(rs1, x86::rax);
-      const bool single = op.kind == Op::fmv_w_x;
-      if (single) {
-        if (s != x86::rax)
-          a_.mov(x86::eax, s.r32());
-        else
-          a_.mov(x86::eax, x86::eax);
-        a_.mov(x86::rcx, kBoxSingle);
-        a_.or_(x86::rax, x86::rcx);
-        s = x86::rax;
-      }
-      a_.movq(x86::xmm0, s);
-      float_written(rd & 31, x86::xmm0, single);
-      return true;
-    }
-    case Op::fcvt_d_w:
-    case Op::fcvt_d_l:
-    case Op::fcvt_s_w:
-    case Op::fcvt_s_l: {
-      // Exact from 32 bits to double; the others round.
-      if (rm != kNoRm && op.kind != Op::fcvt_d_w) return false;
-      check_float(op, true);
-      const x86::Gp s = source(rs1, x86::rax);
-      const bool single = op.kind == Op::fcvt_s_w || op.kind == Op::fcvt_s_l;
-      if (single) {
-        // The conversion keeps the upper bits: the box.
-        a_.pcmpeqd(x86::xmm0, x86::xmm0);
-        if (op.kind == Op::fcvt_s_w)
-          a_.cvtsi2ss(x86::xmm0, s.r32());
-        else
-          a_.cvtsi2ss(x86::xmm0, s);
-      } else {
-        a_.xorps(x86::xmm0, x86::xmm0);
-        if (op.kind == Op::fcvt_d_w)
-          a_.cvtsi2sd(x86::xmm0, s.r32());
-        else
-          a_.cvtsi2sd(x86::xmm0, s);
-      }
-      float_written(rd & 31, x86::xmm0, single);
-      return true;
-    }
-    case Op::fcvt_w_d:
-    case Op::fcvt_l_d:
-    case Op::fcvt_w_s:
-    case Op::fcvt_l_s: {
-      if (rm != kNoRm && rm != fp::kTowardZero) return false;
-      check_float(op, true);
-      const bool single = op.kind == Op::fcvt_w_s || op.kind == Op::fcvt_l_s;
-      const bool word = op.kind == Op::fcvt_w_d || op.kind == Op::fcvt_w_s;
-      const bool truncate = rm == fp::kTowardZero;
-      const x86::Xmm a = float_source(op, rs1, single, x86::xmm0);
-      const x86::Gp to = word ? x86::Gp(x86::eax) : x86::Gp(x86::rax);
-      if (single && truncate)
-        a_.cvttss2si(to, a);
-      else if (single)
-        a_.cvtss2si(to, a);
-      else if (truncate)
-        a_.cvttsd2si(to, a);
-      else
-        a_.cvtsd2si(to, a);
-      // The smallest integer is what the host gives for all that does not fit.
-      a_.mov(x86::rcx, word ? uint64_t{1} << 31 : uint64_t{1} << 63);
-      if (word)
-        a_.cmp(x86::eax, x86::ecx);
-      else
-        a_.cmp(x86::rax, x86::rcx);
-      a_.je(interpret_at(op));
-      if (rd >= 32) return true;
-      if (word)
-        a_.movsxd(target(rd), x86::eax);
-      else if (target(rd) != x86::rax)
-        a_.mov(target(rd), x86::rax);
-      written(rd);
-      return true;
-    }
-    case Op::fcvt_d_s: {
-      check_float(op, true);
-      const x86::Xmm a = float_source(op, rs1, true, x86::xmm1);
-      a_.xorps(x86::xmm0, x86::xmm0);
-      a_.cvtss2sd(x86::xmm0, a);
-      canonical(x86::xmm0, false);
-      float_written(rd & 31, x86::xmm0, false);
-      return true;
-    }
-    case Op::fcvt_s_d: {
-      if (rm != kNoRm) return false;
-      check_float(op, true);
-      const x86::Xmm a = float_source(op, rs1, false, x86::xmm1);
-      a_.pcmpeqd(x86::xmm0, x86::xmm0);
-      a_.cvtsd2ss(x86::xmm0, a);
-      canonical(x86::xmm0, true);
-      float_written(rd & 31, x86::xmm0, true);
-      return true;
-    }
-    default:
-      return false;
-  }
-}
-
-#undef HV_BOTH
 
 }  // namespace hv::jit
