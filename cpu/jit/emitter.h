@@ -137,6 +137,9 @@ class Emitter {
   bool emit_float_fma(const TraceOp& op, bool single);
   bool emit_float_sign(const TraceOp& op, bool single);
   bool emit_float_compare(const TraceOp& op, bool single);
+  bool emit_float_minmax(const TraceOp& op, bool single);
+  bool emit_float_class(const TraceOp& op, bool single);
+  bool emit_float_immediate(const TraceOp& op, bool single);
   bool emit_float_convert(const TraceOp& op);
   // The value of an f register; a single is checked for its NaN box.
   x86::Xmm float_source(const TraceOp& op, unsigned reg, bool single, x86::Xmm scratch);

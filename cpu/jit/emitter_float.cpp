@@ -159,7 +159,9 @@ void Emitter::store_float_registers(uint32_t mask) {
 bool Emitter::emit_float(const TraceOp& op) {
   const bool single = kSingle[static_cast<size_t>(op.kind)];
   return emit_float_access(op) || emit_float_arithmetic(op, single) || emit_float_fma(op, single) ||
-         emit_float_sign(op, single) || emit_float_compare(op, single) || emit_float_convert(op);
+         emit_float_sign(op, single) || emit_float_compare(op, single) ||
+         emit_float_minmax(op, single) || emit_float_class(op, single) ||
+         emit_float_immediate(op, single) || emit_float_convert(op);
 }
 
 bool Emitter::emit_float_access(const TraceOp& op) {
@@ -354,7 +356,7 @@ bool Emitter::emit_float_sign(const TraceOp& op, bool single) {
 
 bool Emitter::emit_float_compare(const TraceOp& op, bool single) {
   switch (op.kind) {
-    HV_BOTH(feq) : HV_BOTH(flt) : HV_BOTH(fle) : break;
+    HV_BOTH(feq) : HV_BOTH(flt) : HV_BOTH(fle) : HV_BOTH(fltq) : HV_BOTH(fleq) : break;
     default:
       return false;
   }
@@ -369,16 +371,23 @@ bool Emitter::emit_float_compare(const TraceOp& op, bool single) {
     a_.setnp(x86::cl);
     a_.and_(x86::al, x86::cl);
     break;
+    // Exchanged: "above" is false when unordered.
+    HV_BOTH(fltq) : HV_BOTH(fleq) : if (single) a_.ucomiss(b, a);
+    else a_.ucomisd(b, a);
+    break;
     default:
-      // Exchanged: "above" is false when unordered.
       if (single)
         a_.comiss(b, a);
       else
         a_.comisd(b, a);
-      if (op.kind == Op::flt_s || op.kind == Op::flt_d)
-        a_.seta(x86::al);
-      else
-        a_.setae(x86::al);
+      break;
+  }
+  switch (op.kind) {
+    HV_BOTH(feq) : break;
+    HV_BOTH(flt) : HV_BOTH(fltq) : a_.seta(x86::al);
+    break;
+    default:
+      a_.setae(x86::al);
       break;
   }
   if (rd >= 32) return true;
