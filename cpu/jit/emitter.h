@@ -140,7 +140,14 @@ class Emitter {
   bool emit_float_minmax(const TraceOp& op, bool single);
   bool emit_float_class(const TraceOp& op, bool single);
   bool emit_float_immediate(const TraceOp& op, bool single);
+  bool emit_float_round(const TraceOp& op, bool single);
+  bool emit_float_modulo(const TraceOp& op);
   bool emit_float_convert(const TraceOp& op);
+  bool emit_from_integer(const TraceOp& op);
+  bool emit_to_integer(const TraceOp& op);
+  void emit_round(x86::Xmm a, unsigned rm, bool single, bool inexact);
+  void begin_rounding(const TraceOp& op);
+  void end_rounding(const TraceOp& op);
   // The value of an f register; a single is checked for its NaN box.
   x86::Xmm float_source(const TraceOp& op, unsigned reg, bool single, x86::Xmm scratch);
   void float_written(unsigned reg, x86::Xmm value, bool single);

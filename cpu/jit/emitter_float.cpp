@@ -161,7 +161,8 @@ bool Emitter::emit_float(const TraceOp& op) {
   return emit_float_access(op) || emit_float_arithmetic(op, single) || emit_float_fma(op, single) ||
          emit_float_sign(op, single) || emit_float_compare(op, single) ||
          emit_float_minmax(op, single) || emit_float_class(op, single) ||
-         emit_float_immediate(op, single) || emit_float_convert(op);
+         emit_float_immediate(op, single) || emit_float_round(op, single) ||
+         emit_float_modulo(op) || emit_float_convert(op);
 }
 
 bool Emitter::emit_float_access(const TraceOp& op) {
@@ -214,7 +215,7 @@ bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {
     default:
       return false;
   }
-  if (rm_of(op) != kNoRm) return false;
+  if (rm_of(op) == fp::kNearestMaxMagnitude) return false;
   check_float(op, true);
   const bool root = op.kind == Op::fsqrt_s || op.kind == Op::fsqrt_d;
   const x86::Xmm a = float_source(op, op.fields.rs1, single, x86::xmm0);
@@ -225,6 +226,7 @@ bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {
                          ? float_host(rd)
                          : x86::Xmm(x86::xmm0);
   if (d != a) a_.movaps(d, a);
+  begin_rounding(op);
   switch (op.kind) {
     case Op::fadd_s:
       a_.addss(d, b);
@@ -257,6 +259,7 @@ bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {
       a_.sqrtsd(d, d);
       break;
   }
+  end_rounding(op);
   canonical(d, single);
   float_written(rd, d, single);
   return true;
@@ -268,7 +271,7 @@ bool Emitter::emit_float_fma(const TraceOp& op, bool single) {
     default:
       return false;
   }
-  if (rm_of(op) != kNoRm || !features_.fma) return false;
+  if (rm_of(op) == fp::kNearestMaxMagnitude || !features_.fma) return false;
   check_float(op, true);
   const x86::Xmm b = float_source(op, op.fields.rs2, single, x86::xmm1);
   // The third source may share the scratch register with the first, which is moved there last.
@@ -285,6 +288,7 @@ bool Emitter::emit_float_fma(const TraceOp& op, bool single) {
       with_register(x86::xmm0, b, c);
   };
   if (single) from_memory.setSize(4);
+  begin_rounding(op);
 #define HV_FMA(instruction)                                                 \
   run([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) { a_.instruction(x, y, z); }, \
       [&](x86::Xmm x, x86::Xmm y, const x86::Mem& z) { a_.instruction(x, y, z); })
@@ -315,6 +319,7 @@ bool Emitter::emit_float_fma(const TraceOp& op, bool single) {
       break;
   }
 #undef HV_FMA
+  end_rounding(op);
   // Which NaNs raise invalid differs: inf * 0 + a quiet NaN.
   if (single)
     a_.ucomiss(x86::xmm0, x86::xmm0);
