@@ -140,7 +140,8 @@ HostFeatures host_features() {
           .fma = features.hasFMA(),
           .pclmulqdq = features.hasPCLMULQDQ(),
           .sse4_1 = features.hasSSE4_1(),
-          .f16c = features.hasF16C()};
+          .f16c = features.hasF16C(),
+          .aesni = features.hasAESNI()};
 }
 
 }  // namespace

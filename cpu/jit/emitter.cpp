@@ -191,7 +191,7 @@ bool Emitter::emit_op(const TraceOp& op) {
   if (emit_atomic(op)) return true;
   // What follows only computes.
   return emit_immediate(op) || emit_register(op) || emit_divide(op) || emit_bits(op) ||
-         emit_rotate(op) || emit_pack(op);
+         emit_rotate(op) || emit_pack(op) || emit_hash(op) || emit_aes(op);
 }
 
 x86::Gp Emitter::source(unsigned reg, x86::Gp scratch) {

@@ -51,7 +51,7 @@ struct Stubs {
 };
 
 struct HostFeatures {
-  bool bmi1, bmi2, lzcnt, popcnt, fma, pclmulqdq, sse4_1, f16c;
+  bool bmi1, bmi2, lzcnt, popcnt, fma, pclmulqdq, sse4_1, f16c, aesni;
 };
 
 static_assert(std::is_standard_layout_v<Hart>);
@@ -120,6 +120,10 @@ class Emitter {
   bool emit_bits(const TraceOp& op);
   bool emit_rotate(const TraceOp& op);
   bool emit_pack(const TraceOp& op);
+  void emit_permute(const x86::Gp& d, const x86::Gp& s, const x86::Gp& t);
+  bool emit_hash(const TraceOp& op);
+  bool emit_aes(const TraceOp& op);
+  bool emit_aes_key(const TraceOp& op);
   // What is rarely run: emitted behind the path. It finds no registers but by the host's.
   void out_of_line(std::function<void()> code) { out_of_line_.push_back(std::move(code)); }
   void emit_out_of_line();

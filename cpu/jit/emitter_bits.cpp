@@ -294,6 +294,7 @@ bool Emitter::emit_pack(const TraceOp& op) {
     case Op::clmulr:
       if (!features_.pclmulqdq) return false;
       break;
+    case Op::xperm4:
     case Op::xperm8:
       if (!features_.sse4_1) return false;
       break;
@@ -345,6 +346,9 @@ bool Emitter::emit_pack(const TraceOp& op) {
       a_.or_(x86::edx, x86::eax);
       a_.movsxd(d, x86::edx);
       break;
+    case Op::xperm4:
+      emit_permute(d, s, t);
+      break;
     case Op::xperm8:
       // pshufb gives 0 for a number with the highest bit: 16 and more get it here. Of the table's
       // 16 bytes the upper ones are 0.
@@ -370,6 +374,39 @@ bool Emitter::emit_pack(const TraceOp& op) {
   }
   written(rd);
   return true;
+}
+
+// xperm4: nibbles become bytes, for pshufb, and then nibbles again.
+void Emitter::emit_permute(const x86::Gp& d, const x86::Gp& s, const x86::Gp& t) {
+  // Below the stack, where signal handlers leave 128 bytes alone.
+  const x86::Mem places = x86::xmmword_ptr(x86::rsp, -16);
+  const auto spread = [&](const x86::Gp& nibbles) {
+    a_.mov(x86::rdx, nibbles);
+    a_.shr(x86::rdx, 4);
+    a_.movq(x86::xmm0, nibbles);
+    a_.movq(x86::xmm1, x86::rdx);
+    a_.punpcklbw(x86::xmm0, x86::xmm1);
+  };
+  const auto repeated = [&](x86::Xmm to, uint64_t pattern) {
+    a_.mov(x86::rdx, pattern);
+    a_.movq(to, x86::rdx);
+    a_.punpcklqdq(to, to);
+  };
+  spread(t);
+  // A byte with the highest bit would be no place.
+  repeated(x86::xmm1, 0x0f0f'0f0f'0f0f'0f0f);
+  a_.pand(x86::xmm0, x86::xmm1);
+  a_.movups(places, x86::xmm0);
+  spread(s);
+  repeated(x86::xmm1, 0x0f0f'0f0f'0f0f'0f0f);
+  a_.pand(x86::xmm0, x86::xmm1);
+  a_.movups(x86::xmm1, places);
+  a_.pshufb(x86::xmm0, x86::xmm1);
+  // The first of each two bytes, and 16 times the second.
+  repeated(x86::xmm1, 0x1001'1001'1001'1001);
+  a_.pmaddubsw(x86::xmm0, x86::xmm1);
+  a_.packuswb(x86::xmm0, x86::xmm0);
+  a_.movq(d, x86::xmm0);
 }
 
 }  // namespace hv::jit

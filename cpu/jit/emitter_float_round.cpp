@@ -11,7 +11,9 @@ void Emitter::emit_round(x86::Xmm a, unsigned rm, bool single, bool inexact) {
   constexpr unsigned kNoInexact = 8;
   static constexpr unsigned kModes[] = {kNearest, kTruncate, kDown, kUp};
   const bool away = rm == fp::kNearestMaxMagnitude;
-  const unsigned mode = (away ? kTruncate : rm == kNoRm ? kByControl : kModes[rm]) |
+  const unsigned mode = (away          ? kTruncate
+                         : rm == kNoRm ? kByControl
+                                       : kModes[rm]) |
                         (away || !inexact ? kNoInexact : 0);
   a_.movaps(x86::xmm0, a);
   if (single)
