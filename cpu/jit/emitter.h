@@ -99,6 +99,7 @@ class Emitter {
   bool emit_atomic(const TraceOp& op);
   bool emit_update(const TraceOp& op);
   void emit_amo_result(const TraceOp& op, unsigned size);
+  void emit_pair_swap(const TraceOp& op);
   void emit_reserved(const TraceOp& op, unsigned size);
   void probe_tag(x86::Gp address, bool store, asmjit::Label slow);
   void probe_atomic(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);

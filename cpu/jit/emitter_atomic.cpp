@@ -1,5 +1,5 @@
 // A, Zacas and Zabha: host atomics, as in cpu/semantics_memory.h. What the host has no instruction
-// for is a loop of compare-and-swap. amocas.q is left to its row's body.
+// for is a loop of compare-and-swap.
 #include <optional>
 
 #include "cpu/jit/emitter.h"
@@ -80,6 +80,9 @@ bool Emitter::emit_atomic(const TraceOp& op) {
     case Op::lr_d:
     case Op::sc_d:
       emit_reserved(op, 8);
+      return true;
+    case Op::amocas_q:
+      emit_pair_swap(op);
       return true;
     default:
       return emit_update(op);
@@ -175,6 +178,49 @@ void Emitter::emit_amo_result(const TraceOp& op, unsigned size) {
     a_.cmovb(x86::rdx, x86::rax);
   else
     a_.cmova(x86::rdx, x86::rax);
+}
+
+// The host's instruction has its operands in registers of other meanings, so the guest's go by
+// memory.
+void Emitter::emit_pair_swap(const TraceOp& op) {
+  const unsigned rd = op.fields.rd, rs2 = op.fields.rs2;
+  SlowOp slow{a_.newLabel(), a_.newLabel(), &op, 0, {}};
+  uint32_t operands = 0;
+  for (const unsigned first : {rd, rs2}) operands |= bit(first) | bit(first + 1);
+  store_registers(dirty_ & operands);
+  probe_atomic(op, 16, true, slow.slow);
+  slow.dirty = dirty_;
+  slow.exception = exception_at(op);
+  const auto pair = [&](unsigned first, x86::Gp low, x86::Gp high) {
+    // The pair that begins with x0 is 0.
+    if (first == 0 || first >= 32) {
+      a_.xor_(low.r32(), low.r32());
+      a_.xor_(high.r32(), high.r32());
+    } else {
+      a_.mov(low, guest(first));
+      a_.mov(high, guest(first + 1));
+    }
+  };
+  a_.push(x86::rbx);
+  a_.push(x86::rsi);
+  a_.mov(x86::rsi, x86::rcx);
+  pair(rd, x86::rax, x86::rdx);
+  pair(rs2, x86::rbx, x86::rcx);
+  a_.lock().cmpxchg16b(x86::xmmword_ptr(x86::rsi));
+  a_.pop(x86::rsi);
+  a_.pop(x86::rbx);
+  if (rd < 32) {
+    a_.mov(guest(rd), x86::rax);
+    a_.mov(guest(rd + 1), x86::rdx);
+  }
+  a_.bind(slow.back);
+  slow_ops_.push_back(slow);
+  if (rd >= 32) return;
+  for (const unsigned reg : {rd, rd + 1})
+    if (assigned(reg)) {
+      a_.mov(host(reg), guest(reg));
+      loaded_ |= bit(reg);
+    }
 }
 
 // The reservation is a physical address, a size and the value that LR saw.
