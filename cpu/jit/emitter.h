@@ -153,6 +153,12 @@ class Emitter {
   void emit_round(x86::Xmm a, unsigned rm, bool single, bool inexact);
   void begin_rounding(const TraceOp& op);
   void end_rounding(const TraceOp& op);
+  // --- cpu/jit/emitter_half.cpp
+  x86::Xmm half_bits(const TraceOp& op, unsigned reg, x86::Xmm scratch);
+  x86::Xmm operand(const TraceOp& op, unsigned reg, bool single, x86::Xmm scratch);
+  void round_to_half();
+  bool emit_half_bits(const TraceOp& op);
+  bool emit_half_convert(const TraceOp& op);
   // The value of an f register; a single is checked for its NaN box.
   x86::Xmm float_source(const TraceOp& op, unsigned reg, bool single, x86::Xmm scratch);
   void float_written(unsigned reg, x86::Xmm value, bool single);

@@ -17,14 +17,18 @@ constexpr Format kFormats[] = {
 #include "cpu/isa/all.inc"
 };
 // The last letter of the name is the precision of the operands.
-constexpr bool kSingle[] = {
-    false,
-#define INSN(id, pattern, format, ext, flags) std::string_view(#id).ends_with("_s"),
+constexpr char kPrecision[] = {
+    ' ',
+#define INSN(id, pattern, format, ext, flags) std::string_view(#id).back(),
 #define FORM(id, base, pattern, format, ext, flags)
 #include "cpu/isa/all.inc"
 };
 
 }  // namespace
+
+bool is_half(Op kind) {
+  return op_has(kind, op_flags::kFp) && kPrecision[static_cast<size_t>(kind)] == 'h';
+}
 
 void Emitter::assign_float_registers() {
   std::array<unsigned, 32> uses{};
@@ -157,8 +161,11 @@ void Emitter::store_float_registers(uint32_t mask) {
 }
 
 bool Emitter::emit_float(const TraceOp& op) {
-  const bool single = kSingle[static_cast<size_t>(op.kind)];
-  return emit_float_access(op) || emit_float_arithmetic(op, single) || emit_float_fma(op, single) ||
+  const char precision = kPrecision[static_cast<size_t>(op.kind)];
+  const bool single = precision == 's' || precision == 'h';
+  if (emit_float_access(op) || emit_half_bits(op)) return true;
+  if (is_half(op.kind) && !features_.f16c) return false;
+  return emit_float_arithmetic(op, single) || emit_float_fma(op, single) ||
          emit_float_sign(op, single) || emit_float_compare(op, single) ||
          emit_float_minmax(op, single) || emit_float_class(op, single) ||
          emit_float_immediate(op, single) || emit_float_round(op, single) ||
@@ -166,8 +173,8 @@ bool Emitter::emit_float(const TraceOp& op) {
 }
 
 bool Emitter::emit_float_access(const TraceOp& op) {
-  const bool load = op.kind == Op::fld || op.kind == Op::flw;
-  const bool store = op.kind == Op::fsd || op.kind == Op::fsw;
+  const bool load = op.kind == Op::fld || op.kind == Op::flw || op.kind == Op::flh;
+  const bool store = op.kind == Op::fsd || op.kind == Op::fsw || op.kind == Op::fsh;
   if (!load && !store) return false;
   const unsigned size = access_size(op.kind);
   check_float(op, load);
@@ -181,8 +188,12 @@ bool Emitter::emit_float_access(const TraceOp& op) {
     if (!float_assigned(reg)) a_.movsd(value, guest_float(reg));
     if (size == 8)
       a_.movsd(x86::qword_ptr(x86::rax, x86::rcx), value);
-    else
+    else if (size == 4)
       a_.movss(x86::dword_ptr(x86::rax, x86::rcx), value);
+    else {
+      a_.movd(x86::edx, value);
+      a_.mov(x86::word_ptr(x86::rax, x86::rcx), x86::dx);
+    }
     a_.bind(slow.back);
     slow_.push_back(slow);
     return true;
@@ -191,18 +202,22 @@ bool Emitter::emit_float_access(const TraceOp& op) {
   slow.exception = exception_at(op);
   if (size == 8)
     a_.mov(x86::rax, x86::qword_ptr(x86::rax, x86::rcx));
-  else
+  else if (size == 4)
     a_.mov(x86::eax, x86::dword_ptr(x86::rax, x86::rcx));
+  else
+    a_.movzx(x86::eax, x86::word_ptr(x86::rax, x86::rcx));
   a_.bind(slow.back);
   slow_.push_back(slow);
   if (size == 4) {
     a_.mov(x86::rcx, kBoxSingle);
     a_.or_(x86::rax, x86::rcx);
+  } else if (size == 2) {
+    a_.or_(x86::rax, kBoxHalf);
   }
   const unsigned rd = op.fields.rd & 31;
   if (float_assigned(rd)) {
     a_.movq(float_host(rd), x86::rax);
-    float_written(rd, float_host(rd), size == 4);
+    float_written(rd, float_host(rd), size < 8);
   } else {
     a_.mov(guest_float(rd), x86::rax);
   }
@@ -211,47 +226,53 @@ bool Emitter::emit_float_access(const TraceOp& op) {
 
 bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {
   switch (op.kind) {
-    HV_BOTH(fadd) : HV_BOTH(fsub) : HV_BOTH(fmul) : HV_BOTH(fdiv) : HV_BOTH(fsqrt) : break;
+    HV_ALL(fadd) : HV_ALL(fsub) : HV_ALL(fmul) : HV_ALL(fdiv) : HV_ALL(fsqrt) : break;
     default:
       return false;
   }
   if (rm_of(op) == fp::kNearestMaxMagnitude) return false;
   check_float(op, true);
-  const bool root = op.kind == Op::fsqrt_s || op.kind == Op::fsqrt_d;
-  const x86::Xmm a = float_source(op, op.fields.rs1, single, x86::xmm0);
-  const x86::Xmm b = root ? a : float_source(op, op.fields.rs2, single, x86::xmm1);
+  const bool half = is_half(op.kind);
+  const bool root = op.kind == Op::fsqrt_h || op.kind == Op::fsqrt_s || op.kind == Op::fsqrt_d;
+  const x86::Xmm a = operand(op, op.fields.rs1, single, x86::xmm0);
+  const x86::Xmm b = root ? a : operand(op, op.fields.rs2, single, x86::xmm1);
   const unsigned rd = op.fields.rd & 31;
   // In place where the second operand is not lost by it.
-  const x86::Xmm d = float_assigned(rd) && (float_host(rd) == a || float_host(rd) != b)
+  const x86::Xmm d = !half && float_assigned(rd) && (float_host(rd) == a || float_host(rd) != b)
                          ? float_host(rd)
                          : x86::Xmm(x86::xmm0);
   if (d != a) a_.movaps(d, a);
   begin_rounding(op);
   switch (op.kind) {
+    case Op::fadd_h:
     case Op::fadd_s:
       a_.addss(d, b);
       break;
     case Op::fadd_d:
       a_.addsd(d, b);
       break;
+    case Op::fsub_h:
     case Op::fsub_s:
       a_.subss(d, b);
       break;
     case Op::fsub_d:
       a_.subsd(d, b);
       break;
+    case Op::fmul_h:
     case Op::fmul_s:
       a_.mulss(d, b);
       break;
     case Op::fmul_d:
       a_.mulsd(d, b);
       break;
+    case Op::fdiv_h:
     case Op::fdiv_s:
       a_.divss(d, b);
       break;
     case Op::fdiv_d:
       a_.divsd(d, b);
       break;
+    case Op::fsqrt_h:
     case Op::fsqrt_s:
       a_.sqrtss(d, d);
       break;
@@ -259,8 +280,9 @@ bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {
       a_.sqrtsd(d, d);
       break;
   }
+  if (half) round_to_half();
   end_rounding(op);
-  canonical(d, single);
+  if (!half) canonical(d, single);
   float_written(rd, d, single);
   return true;
 }
@@ -361,23 +383,23 @@ bool Emitter::emit_float_sign(const TraceOp& op, bool single) {
 
 bool Emitter::emit_float_compare(const TraceOp& op, bool single) {
   switch (op.kind) {
-    HV_BOTH(feq) : HV_BOTH(flt) : HV_BOTH(fle) : HV_BOTH(fltq) : HV_BOTH(fleq) : break;
+    HV_ALL(feq) : HV_ALL(flt) : HV_ALL(fle) : HV_ALL(fltq) : HV_ALL(fleq) : break;
     default:
       return false;
   }
   check_float(op, true);
   const unsigned rd = op.fields.rd;
-  const x86::Xmm a = float_source(op, op.fields.rs1, single, x86::xmm0);
-  const x86::Xmm b = float_source(op, op.fields.rs2, single, x86::xmm1);
+  const x86::Xmm a = operand(op, op.fields.rs1, single, x86::xmm0);
+  const x86::Xmm b = operand(op, op.fields.rs2, single, x86::xmm1);
   switch (op.kind) {
-    HV_BOTH(feq) : if (single) a_.ucomiss(a, b);
+    HV_ALL(feq) : if (single) a_.ucomiss(a, b);
     else a_.ucomisd(a, b);
     a_.sete(x86::al);
     a_.setnp(x86::cl);
     a_.and_(x86::al, x86::cl);
     break;
     // Exchanged: "above" is false when unordered.
-    HV_BOTH(fltq) : HV_BOTH(fleq) : if (single) a_.ucomiss(b, a);
+    HV_ALL(fltq) : HV_ALL(fleq) : if (single) a_.ucomiss(b, a);
     else a_.ucomisd(b, a);
     break;
     default:
@@ -388,8 +410,8 @@ bool Emitter::emit_float_compare(const TraceOp& op, bool single) {
       break;
   }
   switch (op.kind) {
-    HV_BOTH(feq) : break;
-    HV_BOTH(flt) : HV_BOTH(fltq) : a_.seta(x86::al);
+    HV_ALL(feq) : break;
+    HV_ALL(flt) : HV_ALL(fltq) : a_.seta(x86::al);
     break;
     default:
       a_.setae(x86::al);

@@ -32,15 +32,19 @@ void Emitter::end_rounding(const TraceOp& op) {
 bool Emitter::emit_from_integer(const TraceOp& op) {
   bool single = false, word = false, is_signed = false;
   switch (op.kind) {
+    case Op::fcvt_h_w:
     case Op::fcvt_s_w:
       single = word = is_signed = true;
       break;
+    case Op::fcvt_h_wu:
     case Op::fcvt_s_wu:
       single = word = true;
       break;
+    case Op::fcvt_h_l:
     case Op::fcvt_s_l:
       single = is_signed = true;
       break;
+    case Op::fcvt_h_lu:
     case Op::fcvt_s_lu:
       single = true;
       break;
@@ -58,6 +62,10 @@ bool Emitter::emit_from_integer(const TraceOp& op) {
     default:
       return false;
   }
+  // What single precision rounds is infinite or the largest number as a half.
+  const bool half = op.kind == Op::fcvt_h_w || op.kind == Op::fcvt_h_wu ||
+                    op.kind == Op::fcvt_h_l || op.kind == Op::fcvt_h_lu;
+  if (half && !features_.f16c) return false;
   // From 32 bits to double nothing is rounded.
   const bool rounds = single || !word;
   if (rounds && rm_of(op) == fp::kNearestMaxMagnitude) return false;
@@ -104,6 +112,7 @@ bool Emitter::emit_from_integer(const TraceOp& op) {
       a_.jmp(back);
     });
   }
+  if (half) round_to_half();
   if (rounds) end_rounding(op);
   float_written(op.fields.rd & 31, x86::xmm0, single);
   return true;
@@ -112,15 +121,19 @@ bool Emitter::emit_from_integer(const TraceOp& op) {
 bool Emitter::emit_to_integer(const TraceOp& op) {
   bool single = false, word = false, is_signed = false;
   switch (op.kind) {
+    case Op::fcvt_w_h:
     case Op::fcvt_w_s:
       single = word = is_signed = true;
       break;
+    case Op::fcvt_wu_h:
     case Op::fcvt_wu_s:
       single = word = true;
       break;
+    case Op::fcvt_l_h:
     case Op::fcvt_l_s:
       single = is_signed = true;
       break;
+    case Op::fcvt_lu_h:
     case Op::fcvt_lu_s:
       single = true;
       break;
@@ -142,11 +155,11 @@ bool Emitter::emit_to_integer(const TraceOp& op) {
   const bool rounded = rm != kNoRm && rm != fp::kTowardZero;
   if (rounded && !features_.sse4_1) return false;
   check_float(op, true);
-  const x86::Xmm a = float_source(op, op.fields.rs1, single, x86::xmm1);
+  const x86::Xmm a = operand(op, op.fields.rs1, single, x86::xmm1);
   if (rounded) {
     emit_round(a, rm, single, false);
-    if (a == x86::xmm1 && rm == fp::kNearestMaxMagnitude)  // emit_round() has lost it
-      a_.movsd(a, guest_float(op.fields.rs1 & 31));
+    // emit_round() may have lost it.
+    if (a == x86::xmm1 && rm == fp::kNearestMaxMagnitude) operand(op, op.fields.rs1, single, a);
   }
   const x86::Xmm value = rounded ? x86::Xmm(x86::xmm0) : a;
   const auto convert = [=, this](const x86::Gp& to, x86::Xmm from, bool truncate) {
@@ -224,7 +237,7 @@ bool Emitter::emit_to_integer(const TraceOp& op) {
 }
 
 bool Emitter::emit_float_convert(const TraceOp& op) {
-  if (emit_from_integer(op) || emit_to_integer(op)) return true;
+  if (emit_from_integer(op) || emit_to_integer(op) || emit_half_convert(op)) return true;
   const unsigned rd = op.fields.rd, rs1 = op.fields.rs1;
   switch (op.kind) {
     case Op::fmv_x_d:

@@ -75,17 +75,20 @@ void Emitter::emit_round(x86::Xmm a, unsigned rm, bool single, bool inexact) {
 bool Emitter::emit_float_round(const TraceOp& op, bool single) {
   bool inexact = false;
   switch (op.kind) {
-    HV_BOTH(fround) : break;
-    HV_BOTH(froundnx) : inexact = true;
+    HV_ALL(fround) : break;
+    HV_ALL(froundnx) : inexact = true;
     break;
     default:
       return false;
   }
   if (!features_.sse4_1) return false;
   check_float(op, true);
-  const x86::Xmm a = float_source(op, op.fields.rs1, single, x86::xmm1);
+  const x86::Xmm a = operand(op, op.fields.rs1, single, x86::xmm1);
   emit_round(a, rm_of(op), single, inexact);
-  canonical(x86::xmm0, single);
+  if (is_half(op.kind))
+    round_to_half();
+  else
+    canonical(x86::xmm0, single);
   float_written(op.fields.rd & 31, x86::xmm0, single);
   return true;
 }

@@ -212,7 +212,9 @@ uint64_t any_float(Random& random) {
       0,          0x80000000, 0x3f800000, 0xbfc00000, 0x7f800000, 0xff800000,
       0x7fc00000, 0x7f800001, 0xffc12345, 1,          0x007fffff, 0x7f7fffff,
       0x4f000000, 0xcf000000, 0x5f000000, 0xdf000000, 0x40490fdb};
-  switch (random.below(6)) {
+  switch (random.below(7)) {
+    case 6:
+      return ~0ull << 16 | (random() & 0xffff);
     case 0:
       return kDoubles[random.below(std::size(kDoubles))];
     case 1:
