@@ -128,6 +128,9 @@ class Emitter {
   // What is rarely run: emitted behind the path. It finds no registers but by the host's.
   void out_of_line(std::function<void()> code) { out_of_line_.push_back(std::move(code)); }
   void emit_out_of_line();
+  // What goes to `slow` comes back at `back` with the row's body run and rd in target(rd), or in
+  // its f register. To be called where all f registers are as before the instruction.
+  void body_out_of_line(const TraceOp& op, asmjit::Label slow, asmjit::Label back);
   // --- cpu/jit/emitter_float.cpp
   struct NanFix {
     asmjit::Label nan, back;

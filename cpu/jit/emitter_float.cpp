@@ -16,6 +16,18 @@ constexpr Format kFormats[] = {
 #define FORM(id, base, pattern, format, ext, flags)
 #include "cpu/isa/all.inc"
 };
+bool writes_integer(Op kind) {
+  switch (kFormats[static_cast<size_t>(kind)]) {
+    case Format::kFCmp:
+    case Format::kFToInt:
+    case Format::kFToIntRm:
+    case Format::kFToIntRtz:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // The last letter of the name is the precision of the operands.
 constexpr char kPrecision[] = {
     ' ',
@@ -153,6 +165,22 @@ void Emitter::emit_out_of_line() {
     a_.jmp(fix.back);
   }
   for (const auto& code : out_of_line_) code();
+}
+
+void Emitter::body_out_of_line(const TraceOp& op, asmjit::Label slow, asmjit::Label back) {
+  const uint32_t dirty = float_dirty_;
+  out_of_line([=, this, &op] {
+    a_.bind(slow);
+    store_float_registers(dirty);
+    call_helper(op);
+    const unsigned rd = op.fields.rd;
+    if (writes_integer(op.kind)) {
+      if (rd < 32) a_.mov(target(rd), guest(rd));
+    } else if (float_assigned(rd)) {
+      a_.movsd(float_host(rd), guest_float(rd & 31));
+    }
+    a_.jmp(back);
+  });
 }
 
 void Emitter::store_float_registers(uint32_t mask) {
@@ -343,12 +371,15 @@ bool Emitter::emit_float_fma(const TraceOp& op, bool single) {
 #undef HV_FMA
   end_rounding(op);
   // Which NaNs raise invalid differs: inf * 0 + a quiet NaN.
+  const asmjit::Label nan = a_.newLabel(), back = a_.newLabel();
+  body_out_of_line(op, nan, back);
   if (single)
     a_.ucomiss(x86::xmm0, x86::xmm0);
   else
     a_.ucomisd(x86::xmm0, x86::xmm0);
-  a_.jp(interpret_at(op));
+  a_.jp(nan);
   float_written(op.fields.rd & 31, x86::xmm0, single);
+  a_.bind(back);
   return true;
 }
 

@@ -173,8 +173,8 @@ bool Emitter::emit_to_integer(const TraceOp& op) {
       a_.cvtsd2si(to, from);
   };
   const bool truncate = rm != kNoRm;
-  const asmjit::Label interpret = interpret_at(op);
-  const asmjit::Label back = a_.newLabel();
+  const asmjit::Label unfit = a_.newLabel(), done = a_.newLabel(), back = a_.newLabel();
+  body_out_of_line(op, unfit, done);
   if (is_signed) {
     convert(word ? x86::Gp(x86::eax) : x86::Gp(x86::rax), value, truncate);
     // The smallest integer is what the host gives for all that does not fit.
@@ -183,7 +183,7 @@ bool Emitter::emit_to_integer(const TraceOp& op) {
       a_.cmp(x86::eax, x86::ecx);
     else
       a_.cmp(x86::rax, x86::rcx);
-    a_.je(interpret);
+    a_.je(unfit);
   } else {
     // What does not fit must not reach the host, which might call it inexact. Bits above the limit:
     // too large, negative or a NaN.
@@ -197,7 +197,7 @@ bool Emitter::emit_to_integer(const TraceOp& op) {
                                           : 0x41ef'ffff'ffe0'0000;
       a_.mov(x86::rcx, largest);
       a_.cmp(x86::rax, x86::rcx);
-      a_.ja(interpret);
+      a_.ja(unfit);
     } else {
       const uint64_t limit = single ? 0x5f00'0000 : 0x43e0'0000'0000'0000;
       const uint64_t end = single ? 0x5f80'0000 : 0x43f0'0000'0000'0000;
@@ -210,7 +210,7 @@ bool Emitter::emit_to_integer(const TraceOp& op) {
         a_.bind(large);
         a_.mov(x86::rdx, end);
         a_.cmp(x86::rax, x86::rdx);
-        a_.jae(interpret);
+        a_.jae(unfit);
         if (value != x86::xmm0) a_.movaps(x86::xmm0, value);
         a_.movq(x86::xmm1, x86::rcx);
         if (single)
@@ -227,11 +227,11 @@ bool Emitter::emit_to_integer(const TraceOp& op) {
   // For the flag of what was not an integer.
   if (rounded) convert(x86::rdx, a, true);
   a_.bind(back);
-  if (rd >= 32) return true;
-  if (word)
+  if (word && rd < 32)
     a_.movsxd(target(rd), x86::eax);
-  else if (target(rd) != x86::rax)
+  else if (rd < 32 && target(rd) != x86::rax)
     a_.mov(target(rd), x86::rax);
+  a_.bind(done);
   written(rd);
   return true;
 }

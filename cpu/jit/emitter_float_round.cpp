@@ -93,17 +93,19 @@ bool Emitter::emit_float_round(const TraceOp& op, bool single) {
   return true;
 }
 
-// As the conversion towards zero, but what does not fit keeps its low bits: the interpreter's.
+// As the conversion towards zero, but what does not fit keeps its low bits.
 bool Emitter::emit_float_modulo(const TraceOp& op) {
   if (op.kind != Op::fcvtmod_w_d) return false;
   check_float(op, true);
   const unsigned rd = op.fields.rd;
   const x86::Xmm a = float_source(op, op.fields.rs1, false, x86::xmm0);
+  const asmjit::Label unfit = a_.newLabel(), done = a_.newLabel();
+  body_out_of_line(op, unfit, done);
   a_.cvttsd2si(x86::eax, a);
   a_.cmp(x86::eax, static_cast<int32_t>(1u << 31));
-  a_.je(interpret_at(op));
-  if (rd >= 32) return true;
-  a_.movsxd(target(rd), x86::eax);
+  a_.je(unfit);
+  if (rd < 32) a_.movsxd(target(rd), x86::eax);
+  a_.bind(done);
   written(rd);
   return true;
 }
