@@ -137,7 +137,11 @@ HostFeatures host_features() {
           .bmi2 = features.hasBMI2(),
           .lzcnt = features.hasLZCNT(),
           .popcnt = features.hasPOPCNT(),
-          .fma = features.hasFMA()};
+          .fma = features.hasFMA(),
+          .pclmulqdq = features.hasPCLMULQDQ(),
+          .sse4_1 = features.hasSSE4_1(),
+          .f16c = features.hasF16C(),
+          .aesni = features.hasAESNI()};
 }
 
 }  // namespace

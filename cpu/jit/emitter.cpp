@@ -149,7 +149,7 @@ void Emitter::emit() {
     leave_for(op.page_offset + op.length, count);
   }
   emit_slow_accesses();
-  emit_nan_fixes();
+  emit_out_of_line();
   emit_exits();
   emit_leaves();
 }
@@ -190,8 +190,8 @@ bool Emitter::emit_op(const TraceOp& op) {
   if (op_has(op.kind, op_flags::kFp)) return emit_float(op);
   if (emit_atomic(op)) return true;
   // What follows only computes.
-  if (emit_immediate(op) || emit_register(op) || emit_bits(op)) return true;
-  return false;
+  return emit_immediate(op) || emit_register(op) || emit_divide(op) || emit_bits(op) ||
+         emit_rotate(op) || emit_pack(op) || emit_hash(op) || emit_aes(op);
 }
 
 x86::Gp Emitter::source(unsigned reg, x86::Gp scratch) {

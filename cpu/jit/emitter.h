@@ -6,7 +6,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cpu/hart.h"
@@ -49,7 +51,7 @@ struct Stubs {
 };
 
 struct HostFeatures {
-  bool bmi1, bmi2, lzcnt, popcnt, fma;
+  bool bmi1, bmi2, lzcnt, popcnt, fma, pclmulqdq, sse4_1, f16c, aesni;
 };
 
 static_assert(std::is_standard_layout_v<Hart>);
@@ -95,7 +97,9 @@ class Emitter {
     asmjit::Label exception;
   };
   bool emit_atomic(const TraceOp& op);
-  void emit_update(const TraceOp& op, unsigned size);
+  bool emit_update(const TraceOp& op);
+  void emit_amo_result(const TraceOp& op, unsigned size);
+  void emit_pair_swap(const TraceOp& op);
   void emit_reserved(const TraceOp& op, unsigned size);
   void probe_tag(x86::Gp address, bool store, asmjit::Label slow);
   void probe_atomic(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);
@@ -113,7 +117,20 @@ class Emitter {
   void emit_jalr(const TraceOp& op);
   bool emit_immediate(const TraceOp& op);
   bool emit_register(const TraceOp& op);
+  bool emit_divide(const TraceOp& op);
   bool emit_bits(const TraceOp& op);
+  bool emit_rotate(const TraceOp& op);
+  bool emit_pack(const TraceOp& op);
+  void emit_permute(const x86::Gp& d, const x86::Gp& s, const x86::Gp& t);
+  bool emit_hash(const TraceOp& op);
+  bool emit_aes(const TraceOp& op);
+  bool emit_aes_key(const TraceOp& op);
+  // What is rarely run: emitted behind the path. It finds no registers but by the host's.
+  void out_of_line(std::function<void()> code) { out_of_line_.push_back(std::move(code)); }
+  void emit_out_of_line();
+  // What goes to `slow` comes back at `back` with the row's body run and rd in target(rd), or in
+  // its f register. To be called where all f registers are as before the instruction.
+  void body_out_of_line(const TraceOp& op, asmjit::Label slow, asmjit::Label back);
   // --- cpu/jit/emitter_float.cpp
   struct NanFix {
     asmjit::Label nan, back;
@@ -128,14 +145,29 @@ class Emitter {
   bool emit_float_fma(const TraceOp& op, bool single);
   bool emit_float_sign(const TraceOp& op, bool single);
   bool emit_float_compare(const TraceOp& op, bool single);
+  bool emit_float_minmax(const TraceOp& op, bool single);
+  bool emit_float_class(const TraceOp& op, bool single);
+  bool emit_float_immediate(const TraceOp& op, bool single);
+  bool emit_float_round(const TraceOp& op, bool single);
+  bool emit_float_modulo(const TraceOp& op);
   bool emit_float_convert(const TraceOp& op);
+  bool emit_from_integer(const TraceOp& op);
+  bool emit_to_integer(const TraceOp& op);
+  void emit_round(x86::Xmm a, unsigned rm, bool single, bool inexact);
+  void begin_rounding(const TraceOp& op);
+  void end_rounding(const TraceOp& op);
+  // --- cpu/jit/emitter_half.cpp
+  x86::Xmm half_bits(const TraceOp& op, unsigned reg, x86::Xmm scratch);
+  x86::Xmm operand(const TraceOp& op, unsigned reg, bool single, x86::Xmm scratch);
+  void round_to_half();
+  bool emit_half_bits(const TraceOp& op);
+  bool emit_half_convert(const TraceOp& op);
   // The value of an f register; a single is checked for its NaN box.
   x86::Xmm float_source(const TraceOp& op, unsigned reg, bool single, x86::Xmm scratch);
   void float_written(unsigned reg, x86::Xmm value, bool single);
   // Makes the NaN of an arithmetic result the canonical one.
   void canonical(x86::Xmm value, bool single);
   void store_float_registers(uint32_t mask);
-  void emit_nan_fixes();
   x86::Mem guest_float(unsigned reg) const {
     return x86::qword_ptr(kHart, HV_HART_OFFSET(f) + static_cast<int32_t>(reg) * 8);
   }
@@ -193,6 +225,7 @@ class Emitter {
   // Seen to hold on the way: FS is not off and frm is a mode of the host's; FS is dirty.
   bool float_checked_ = false, float_marked_ = false;
   std::vector<NanFix> nan_fixes_;
+  std::vector<std::function<void()>> out_of_line_;
 };
 
 }  // namespace hv::jit

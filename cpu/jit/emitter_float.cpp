@@ -1,99 +1,80 @@
 // F and D on the host's SSE, as cpu/fpu.h does it: the guest's rounding mode stands in MXCSR, whose
 // sticky flags are the guest's. What the host does otherwise is left to the interpreter.
 #include <algorithm>
+#include <string_view>
 
 #include "cpu/fpu.h"
-#include "cpu/jit/emitter.h"
+#include "cpu/isa/format.h"
+#include "cpu/jit/emitter_float.h"
 
 namespace hv::jit {
 namespace {
 
-constexpr uint64_t kNanDouble = 0x7ff8'0000'0000'0000, kNanSingle = 0xffff'ffff'7fc0'0000;
-constexpr uint64_t kBoxSingle = 0xffff'ffff'0000'0000;
-constexpr unsigned kNoRm = 7;
-
-unsigned rm_of(const TraceOp& op) {
-  return static_cast<unsigned>(op.fields.imm) & 7;
-}
-unsigned rs3_of(const TraceOp& op) {
-  return static_cast<unsigned>(op.fields.imm) >> 8 & 31;
-}
-
-// What F and D have each in a form of its own.
-#define HV_BOTH(name) \
-  case Op::name##_s:  \
-  case Op::name##_d
-
-bool is_single(Op kind) {
-  switch (kind) {
-    case Op::fmadd_s:
-    case Op::fmsub_s:
-    case Op::fnmsub_s:
-    case Op::fnmadd_s:
-    case Op::fadd_s:
-    case Op::fsub_s:
-    case Op::fmul_s:
-    case Op::fdiv_s:
-    case Op::fsqrt_s:
-    case Op::fsgnj_s:
-    case Op::fsgnjn_s:
-    case Op::fsgnjx_s:
-    case Op::feq_s:
-    case Op::flt_s:
-    case Op::fle_s:
+constexpr Format kFormats[] = {
+    Format::kNone,
+#define INSN(id, pattern, format, ext, flags) Format::format,
+#define FORM(id, base, pattern, format, ext, flags)
+#include "cpu/isa/all.inc"
+};
+bool writes_integer(Op kind) {
+  switch (kFormats[static_cast<size_t>(kind)]) {
+    case Format::kFCmp:
+    case Format::kFToInt:
+    case Format::kFToIntRm:
+    case Format::kFToIntRtz:
       return true;
     default:
       return false;
   }
 }
 
+// The last letter of the name is the precision of the operands.
+constexpr char kPrecision[] = {
+    ' ',
+#define INSN(id, pattern, format, ext, flags) std::string_view(#id).back(),
+#define FORM(id, base, pattern, format, ext, flags)
+#include "cpu/isa/all.inc"
+};
+
 }  // namespace
+
+bool is_half(Op kind) {
+  return op_has(kind, op_flags::kFp) && kPrecision[static_cast<size_t>(kind)] == 'h';
+}
 
 void Emitter::assign_float_registers() {
   std::array<unsigned, 32> uses{};
   for (const TraceOp& op : trace_.ops) {
     if (!op_has(op.kind, op_flags::kFp)) continue;
     uses_float_ = true;
-    switch (op.kind) {
-      case Op::fld:
-      case Op::flw:
-        ++uses[op.fields.rd & 31];
-        break;
-      case Op::fsd:
-      case Op::fsw:
-        ++uses[op.fields.rs2 & 31];
-        break;
-        HV_BOTH(fmadd) : HV_BOTH(fmsub) : HV_BOTH(fnmadd) : HV_BOTH(fnmsub) : ++uses[rs3_of(op)];
+    const auto use = [&](unsigned reg) { ++uses[reg & 31]; };
+    switch (kFormats[static_cast<size_t>(op.kind)]) {
+      case Format::kFR4:
+        use(rs3_of(op));
         [[fallthrough]];
-        HV_BOTH(fadd)
-            : HV_BOTH(fsub)
-            : HV_BOTH(fmul)
-            : HV_BOTH(fdiv)
-            : HV_BOTH(fsgnj) : HV_BOTH(fsgnjn) : HV_BOTH(fsgnjx) : ++uses[op.fields.rs2 & 31];
+      case Format::kFR:
+      case Format::kFRm:
+        use(op.fields.rs2);
         [[fallthrough]];
-      HV_BOTH(fsqrt) : case Op::fcvt_s_d:
-      case Op::fcvt_d_s:
-        ++uses[op.fields.rs1 & 31];
-        ++uses[op.fields.rd & 31];
+      case Format::kFRm1:
+        use(op.fields.rs1);
+        [[fallthrough]];
+      case Format::kFLoad:
+      case Format::kFFromInt:
+      case Format::kFFromIntRm:
+      case Format::kFLi:
+        use(op.fields.rd);
         break;
-        HV_BOTH(feq) : HV_BOTH(flt) : HV_BOTH(fle) : ++uses[op.fields.rs1 & 31];
-        ++uses[op.fields.rs2 & 31];
+      case Format::kFCmp:
+        use(op.fields.rs2);
+        [[fallthrough]];
+      case Format::kFToInt:
+      case Format::kFToIntRm:
+      case Format::kFToIntRtz:
+        use(op.fields.rs1);
         break;
-      case Op::fmv_x_d:
-      case Op::fmv_x_w:
-      case Op::fcvt_w_d:
-      case Op::fcvt_l_d:
-      case Op::fcvt_w_s:
-      case Op::fcvt_l_s:
-        ++uses[op.fields.rs1 & 31];
-        break;
-      case Op::fmv_d_x:
-      case Op::fmv_w_x:
-      case Op::fcvt_d_w:
-      case Op::fcvt_d_l:
-      case Op::fcvt_s_w:
-      case Op::fcvt_s_l:
-        ++uses[op.fields.rd & 31];
+      case Format::kFStore:
+        use(op.fields.rs2);
         break;
       default:
         break;
@@ -176,13 +157,30 @@ void Emitter::canonical(x86::Xmm value, bool single) {
   nan_fixes_.push_back(fix);
 }
 
-void Emitter::emit_nan_fixes() {
+void Emitter::emit_out_of_line() {
   for (const NanFix& fix : nan_fixes_) {
     a_.bind(fix.nan);
     a_.mov(x86::rax, fix.single ? kNanSingle : kNanDouble);
     a_.movq(fix.value, x86::rax);
     a_.jmp(fix.back);
   }
+  for (const auto& code : out_of_line_) code();
+}
+
+void Emitter::body_out_of_line(const TraceOp& op, asmjit::Label slow, asmjit::Label back) {
+  const uint32_t dirty = float_dirty_;
+  out_of_line([=, this, &op] {
+    a_.bind(slow);
+    store_float_registers(dirty);
+    call_helper(op);
+    const unsigned rd = op.fields.rd;
+    if (writes_integer(op.kind)) {
+      if (rd < 32) a_.mov(target(rd), guest(rd));
+    } else if (float_assigned(rd)) {
+      a_.movsd(float_host(rd), guest_float(rd & 31));
+    }
+    a_.jmp(back);
+  });
 }
 
 void Emitter::store_float_registers(uint32_t mask) {
@@ -191,14 +189,20 @@ void Emitter::store_float_registers(uint32_t mask) {
 }
 
 bool Emitter::emit_float(const TraceOp& op) {
-  const bool single = is_single(op.kind);
-  return emit_float_access(op) || emit_float_arithmetic(op, single) || emit_float_fma(op, single) ||
-         emit_float_sign(op, single) || emit_float_compare(op, single) || emit_float_convert(op);
+  const char precision = kPrecision[static_cast<size_t>(op.kind)];
+  const bool single = precision == 's' || precision == 'h';
+  if (emit_float_access(op) || emit_half_bits(op)) return true;
+  if (is_half(op.kind) && !features_.f16c) return false;
+  return emit_float_arithmetic(op, single) || emit_float_fma(op, single) ||
+         emit_float_sign(op, single) || emit_float_compare(op, single) ||
+         emit_float_minmax(op, single) || emit_float_class(op, single) ||
+         emit_float_immediate(op, single) || emit_float_round(op, single) ||
+         emit_float_modulo(op) || emit_float_convert(op);
 }
 
 bool Emitter::emit_float_access(const TraceOp& op) {
-  const bool load = op.kind == Op::fld || op.kind == Op::flw;
-  const bool store = op.kind == Op::fsd || op.kind == Op::fsw;
+  const bool load = op.kind == Op::fld || op.kind == Op::flw || op.kind == Op::flh;
+  const bool store = op.kind == Op::fsd || op.kind == Op::fsw || op.kind == Op::fsh;
   if (!load && !store) return false;
   const unsigned size = access_size(op.kind);
   check_float(op, load);
@@ -212,8 +216,12 @@ bool Emitter::emit_float_access(const TraceOp& op) {
     if (!float_assigned(reg)) a_.movsd(value, guest_float(reg));
     if (size == 8)
       a_.movsd(x86::qword_ptr(x86::rax, x86::rcx), value);
-    else
+    else if (size == 4)
       a_.movss(x86::dword_ptr(x86::rax, x86::rcx), value);
+    else {
+      a_.movd(x86::edx, value);
+      a_.mov(x86::word_ptr(x86::rax, x86::rcx), x86::dx);
+    }
     a_.bind(slow.back);
     slow_.push_back(slow);
     return true;
@@ -222,18 +230,22 @@ bool Emitter::emit_float_access(const TraceOp& op) {
   slow.exception = exception_at(op);
   if (size == 8)
     a_.mov(x86::rax, x86::qword_ptr(x86::rax, x86::rcx));
-  else
+  else if (size == 4)
     a_.mov(x86::eax, x86::dword_ptr(x86::rax, x86::rcx));
+  else
+    a_.movzx(x86::eax, x86::word_ptr(x86::rax, x86::rcx));
   a_.bind(slow.back);
   slow_.push_back(slow);
   if (size == 4) {
     a_.mov(x86::rcx, kBoxSingle);
     a_.or_(x86::rax, x86::rcx);
+  } else if (size == 2) {
+    a_.or_(x86::rax, kBoxHalf);
   }
   const unsigned rd = op.fields.rd & 31;
   if (float_assigned(rd)) {
     a_.movq(float_host(rd), x86::rax);
-    float_written(rd, float_host(rd), size == 4);
+    float_written(rd, float_host(rd), size < 8);
   } else {
     a_.mov(guest_float(rd), x86::rax);
   }
@@ -242,46 +254,53 @@ bool Emitter::emit_float_access(const TraceOp& op) {
 
 bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {
   switch (op.kind) {
-    HV_BOTH(fadd) : HV_BOTH(fsub) : HV_BOTH(fmul) : HV_BOTH(fdiv) : HV_BOTH(fsqrt) : break;
+    HV_ALL(fadd) : HV_ALL(fsub) : HV_ALL(fmul) : HV_ALL(fdiv) : HV_ALL(fsqrt) : break;
     default:
       return false;
   }
-  if (rm_of(op) != kNoRm) return false;
+  if (rm_of(op) == fp::kNearestMaxMagnitude) return false;
   check_float(op, true);
-  const bool root = op.kind == Op::fsqrt_s || op.kind == Op::fsqrt_d;
-  const x86::Xmm a = float_source(op, op.fields.rs1, single, x86::xmm0);
-  const x86::Xmm b = root ? a : float_source(op, op.fields.rs2, single, x86::xmm1);
+  const bool half = is_half(op.kind);
+  const bool root = op.kind == Op::fsqrt_h || op.kind == Op::fsqrt_s || op.kind == Op::fsqrt_d;
+  const x86::Xmm a = operand(op, op.fields.rs1, single, x86::xmm0);
+  const x86::Xmm b = root ? a : operand(op, op.fields.rs2, single, x86::xmm1);
   const unsigned rd = op.fields.rd & 31;
   // In place where the second operand is not lost by it.
-  const x86::Xmm d = float_assigned(rd) && (float_host(rd) == a || float_host(rd) != b)
+  const x86::Xmm d = !half && float_assigned(rd) && (float_host(rd) == a || float_host(rd) != b)
                          ? float_host(rd)
                          : x86::Xmm(x86::xmm0);
   if (d != a) a_.movaps(d, a);
+  begin_rounding(op);
   switch (op.kind) {
+    case Op::fadd_h:
     case Op::fadd_s:
       a_.addss(d, b);
       break;
     case Op::fadd_d:
       a_.addsd(d, b);
       break;
+    case Op::fsub_h:
     case Op::fsub_s:
       a_.subss(d, b);
       break;
     case Op::fsub_d:
       a_.subsd(d, b);
       break;
+    case Op::fmul_h:
     case Op::fmul_s:
       a_.mulss(d, b);
       break;
     case Op::fmul_d:
       a_.mulsd(d, b);
       break;
+    case Op::fdiv_h:
     case Op::fdiv_s:
       a_.divss(d, b);
       break;
     case Op::fdiv_d:
       a_.divsd(d, b);
       break;
+    case Op::fsqrt_h:
     case Op::fsqrt_s:
       a_.sqrtss(d, d);
       break;
@@ -289,7 +308,9 @@ bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {
       a_.sqrtsd(d, d);
       break;
   }
-  canonical(d, single);
+  if (half) round_to_half();
+  end_rounding(op);
+  if (!half) canonical(d, single);
   float_written(rd, d, single);
   return true;
 }
@@ -300,7 +321,7 @@ bool Emitter::emit_float_fma(const TraceOp& op, bool single) {
     default:
       return false;
   }
-  if (rm_of(op) != kNoRm || !features_.fma) return false;
+  if (rm_of(op) == fp::kNearestMaxMagnitude || !features_.fma) return false;
   check_float(op, true);
   const x86::Xmm b = float_source(op, op.fields.rs2, single, x86::xmm1);
   // The third source may share the scratch register with the first, which is moved there last.
@@ -317,6 +338,7 @@ bool Emitter::emit_float_fma(const TraceOp& op, bool single) {
       with_register(x86::xmm0, b, c);
   };
   if (single) from_memory.setSize(4);
+  begin_rounding(op);
 #define HV_FMA(instruction)                                                 \
   run([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) { a_.instruction(x, y, z); }, \
       [&](x86::Xmm x, x86::Xmm y, const x86::Mem& z) { a_.instruction(x, y, z); })
@@ -347,13 +369,17 @@ bool Emitter::emit_float_fma(const TraceOp& op, bool single) {
       break;
   }
 #undef HV_FMA
+  end_rounding(op);
   // Which NaNs raise invalid differs: inf * 0 + a quiet NaN.
+  const asmjit::Label nan = a_.newLabel(), back = a_.newLabel();
+  body_out_of_line(op, nan, back);
   if (single)
     a_.ucomiss(x86::xmm0, x86::xmm0);
   else
     a_.ucomisd(x86::xmm0, x86::xmm0);
-  a_.jp(interpret_at(op));
+  a_.jp(nan);
   float_written(op.fields.rd & 31, x86::xmm0, single);
+  a_.bind(back);
   return true;
 }
 
@@ -388,31 +414,38 @@ bool Emitter::emit_float_sign(const TraceOp& op, bool single) {
 
 bool Emitter::emit_float_compare(const TraceOp& op, bool single) {
   switch (op.kind) {
-    HV_BOTH(feq) : HV_BOTH(flt) : HV_BOTH(fle) : break;
+    HV_ALL(feq) : HV_ALL(flt) : HV_ALL(fle) : HV_ALL(fltq) : HV_ALL(fleq) : break;
     default:
       return false;
   }
   check_float(op, true);
   const unsigned rd = op.fields.rd;
-  const x86::Xmm a = float_source(op, op.fields.rs1, single, x86::xmm0);
-  const x86::Xmm b = float_source(op, op.fields.rs2, single, x86::xmm1);
+  const x86::Xmm a = operand(op, op.fields.rs1, single, x86::xmm0);
+  const x86::Xmm b = operand(op, op.fields.rs2, single, x86::xmm1);
   switch (op.kind) {
-    HV_BOTH(feq) : if (single) a_.ucomiss(a, b);
+    HV_ALL(feq) : if (single) a_.ucomiss(a, b);
     else a_.ucomisd(a, b);
     a_.sete(x86::al);
     a_.setnp(x86::cl);
     a_.and_(x86::al, x86::cl);
     break;
+    // Exchanged: "above" is false when unordered.
+    HV_ALL(fltq) : HV_ALL(fleq) : if (single) a_.ucomiss(b, a);
+    else a_.ucomisd(b, a);
+    break;
     default:
-      // Exchanged: "above" is false when unordered.
       if (single)
         a_.comiss(b, a);
       else
         a_.comisd(b, a);
-      if (op.kind == Op::flt_s || op.kind == Op::flt_d)
-        a_.seta(x86::al);
-      else
-        a_.setae(x86::al);
+      break;
+  }
+  switch (op.kind) {
+    HV_ALL(feq) : break;
+    HV_ALL(flt) : HV_ALL(fltq) : a_.seta(x86::al);
+    break;
+    default:
+      a_.setae(x86::al);
       break;
   }
   if (rd >= 32) return true;
@@ -420,124 +453,5 @@ bool Emitter::emit_float_compare(const TraceOp& op, bool single) {
   written(rd);
   return true;
 }
-
-bool Emitter::emit_float_convert(const TraceOp& op) {
-  const unsigned rd = op.fields.rd, rs1 = op.fields.rs1;
-  const unsigned rm = rm_of(op);
-  switch (op.kind) {
-    case Op::fmv_x_d:
-    case Op::fmv_x_w: {
-      check_float(op, true);
-      const x86::Xmm a = float_source(op, rs1, false, x86::xmm0);
-      if (rd >= 32) return true;
-      const x86::Gp d = target(rd);
-      a_.movq(d, a);
-      if (op.kind == Op::fmv_x_w) a_.movsxd(d, d.r32());
-      written(rd);
-      return true;
-    }
-    case Op::fmv_d_x:
-    case Op::fmv_w_x: {
-      check_float(op, true);
-      x86::Gp s = source(rs1, x86::rax);
-      const bool single = op.kind == Op::fmv_w_x;
-      if (single) {
-        if (s != x86::rax)
-          a_.mov(x86::eax, s.r32());
-        else
-          a_.mov(x86::eax, x86::eax);
-        a_.mov(x86::rcx, kBoxSingle);
-        a_.or_(x86::rax, x86::rcx);
-        s = x86::rax;
-      }
-      a_.movq(x86::xmm0, s);
-      float_written(rd & 31, x86::xmm0, single);
-      return true;
-    }
-    case Op::fcvt_d_w:
-    case Op::fcvt_d_l:
-    case Op::fcvt_s_w:
-    case Op::fcvt_s_l: {
-      // Exact from 32 bits to double; the others round.
-      if (rm != kNoRm && op.kind != Op::fcvt_d_w) return false;
-      check_float(op, true);
-      const x86::Gp s = source(rs1, x86::rax);
-      const bool single = op.kind == Op::fcvt_s_w || op.kind == Op::fcvt_s_l;
-      if (single) {
-        // The conversion keeps the upper bits: the box.
-        a_.pcmpeqd(x86::xmm0, x86::xmm0);
-        if (op.kind == Op::fcvt_s_w)
-          a_.cvtsi2ss(x86::xmm0, s.r32());
-        else
-          a_.cvtsi2ss(x86::xmm0, s);
-      } else {
-        a_.xorps(x86::xmm0, x86::xmm0);
-        if (op.kind == Op::fcvt_d_w)
-          a_.cvtsi2sd(x86::xmm0, s.r32());
-        else
-          a_.cvtsi2sd(x86::xmm0, s);
-      }
-      float_written(rd & 31, x86::xmm0, single);
-      return true;
-    }
-    case Op::fcvt_w_d:
-    case Op::fcvt_l_d:
-    case Op::fcvt_w_s:
-    case Op::fcvt_l_s: {
-      if (rm != kNoRm && rm != fp::kTowardZero) return false;
-      check_float(op, true);
-      const bool single = op.kind == Op::fcvt_w_s || op.kind == Op::fcvt_l_s;
-      const bool word = op.kind == Op::fcvt_w_d || op.kind == Op::fcvt_w_s;
-      const bool truncate = rm == fp::kTowardZero;
-      const x86::Xmm a = float_source(op, rs1, single, x86::xmm0);
-      const x86::Gp to = word ? x86::Gp(x86::eax) : x86::Gp(x86::rax);
-      if (single && truncate)
-        a_.cvttss2si(to, a);
-      else if (single)
-        a_.cvtss2si(to, a);
-      else if (truncate)
-        a_.cvttsd2si(to, a);
-      else
-        a_.cvtsd2si(to, a);
-      // The smallest integer is what the host gives for all that does not fit.
-      a_.mov(x86::rcx, word ? uint64_t{1} << 31 : uint64_t{1} << 63);
-      if (word)
-        a_.cmp(x86::eax, x86::ecx);
-      else
-        a_.cmp(x86::rax, x86::rcx);
-      a_.je(interpret_at(op));
-      if (rd >= 32) return true;
-      if (word)
-        a_.movsxd(target(rd), x86::eax);
-      else if (target(rd) != x86::rax)
-        a_.mov(target(rd), x86::rax);
-      written(rd);
-      return true;
-    }
-    case Op::fcvt_d_s: {
-      check_float(op, true);
-      const x86::Xmm a = float_source(op, rs1, true, x86::xmm1);
-      a_.xorps(x86::xmm0, x86::xmm0);
-      a_.cvtss2sd(x86::xmm0, a);
-      canonical(x86::xmm0, false);
-      float_written(rd & 31, x86::xmm0, false);
-      return true;
-    }
-    case Op::fcvt_s_d: {
-      if (rm != kNoRm) return false;
-      check_float(op, true);
-      const x86::Xmm a = float_source(op, rs1, false, x86::xmm1);
-      a_.pcmpeqd(x86::xmm0, x86::xmm0);
-      a_.cvtsd2ss(x86::xmm0, a);
-      canonical(x86::xmm0, true);
-      float_written(rd & 31, x86::xmm0, true);
-      return true;
-    }
-    default:
-      return false;
-  }
-}
-
-#undef HV_BOTH
 
 }  // namespace hv::jit

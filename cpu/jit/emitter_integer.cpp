@@ -1,6 +1,4 @@
-// RV64I, M, B and Zicond: what only computes on x registers.
-#include <bit>
-
+// RV64I and M: what only computes on x registers.
 #include "cpu/jit/emitter.h"
 
 namespace hv::jit {
@@ -149,6 +147,7 @@ bool Emitter::emit_register(const TraceOp& op) {
     case Op::mulw:
     case Op::mulh:
     case Op::mulhu:
+    case Op::mulhsu:
       break;
     default:
       return false;
@@ -275,6 +274,19 @@ bool Emitter::emit_register(const TraceOp& op) {
       a_.mov(d, x86::rdx);
       moved = true;
       break;
+    case Op::mulhsu: {
+      // As mulhu; a negative first operand has counted 2^64 times the second too much.
+      if (s != x86::rax) a_.mov(x86::rax, s);
+      a_.mul(t);
+      const x86::Gp first = source(rs1, x86::rax);
+      if (first != x86::rax) a_.mov(x86::rax, first);
+      a_.sar(x86::rax, 63);
+      a_.and_(x86::rax, t);
+      a_.sub(x86::rdx, x86::rax);
+      a_.mov(d, x86::rdx);
+      moved = true;
+      break;
+    }
     default:
       break;
   }
@@ -283,187 +295,89 @@ bool Emitter::emit_register(const TraceOp& op) {
   return true;
 }
 
-bool Emitter::emit_bits(const TraceOp& op) {
-  const unsigned rd = op.fields.rd, rs1 = op.fields.rs1, rs2 = op.fields.rs2;
-  unsigned scale = 0;
+bool Emitter::emit_divide(const TraceOp& op) {
+  bool is_signed = false, word = false, remainder = false;
   switch (op.kind) {
-    case Op::add_uw:
-      scale = 1;
+    case Op::div:
+      is_signed = true;
       break;
-    case Op::sh1add:
-    case Op::sh1add_uw:
-      scale = 2;
+    case Op::divu:
       break;
-    case Op::sh2add:
-    case Op::sh2add_uw:
-      scale = 4;
+    case Op::rem:
+      is_signed = remainder = true;
       break;
-    case Op::sh3add:
-    case Op::sh3add_uw:
-      scale = 8;
+    case Op::remu:
+      remainder = true;
       break;
-    case Op::andn:
-    case Op::orn:
-    case Op::xnor:
-    case Op::min:
-    case Op::minu:
-    case Op::max:
-    case Op::maxu:
-    case Op::sext_b:
-    case Op::sext_h:
-    case Op::zext_h:
-    case Op::rev8:
-    case Op::rori:
-    case Op::slli_uw:
-    case Op::bseti:
-    case Op::bclri:
-    case Op::binvi:
-    case Op::bexti:
-    case Op::czero_eqz:
-    case Op::czero_nez:
+    case Op::divw:
+      is_signed = word = true;
       break;
-    case Op::clz:
-    case Op::ctz:
-    case Op::clzw:
-    case Op::ctzw:
-      if (!features_.lzcnt || !features_.bmi1) return false;
+    case Op::divuw:
+      word = true;
       break;
-    case Op::cpop:
-    case Op::cpopw:
-      if (!features_.popcnt) return false;
+    case Op::remw:
+      is_signed = word = remainder = true;
+      break;
+    case Op::remuw:
+      word = remainder = true;
       break;
     default:
       return false;
   }
+  const unsigned rd = op.fields.rd;
   if (rd >= 32) return true;
-  const x86::Gp d = target(rd);
-  const x86::Gp s = source(rs1, x86::rax);
-  const auto at = static_cast<unsigned>(op.fields.imm) & 63;
-  if (scale) {
-    const x86::Gp t = source(rs2, x86::rcx);
-    const bool word = op.kind == Op::add_uw || op.kind == Op::sh1add_uw ||
-                      op.kind == Op::sh2add_uw || op.kind == Op::sh3add_uw;
-    x86::Gp index = s;
-    if (word) {
-      a_.mov(x86::eax, s.r32());
-      index = x86::rax;
-    }
-    a_.lea(d, x86::ptr(t, index, static_cast<uint32_t>(std::countr_zero(scale))));
-    written(rd);
-    return true;
+  const x86::Gp s64 = source(op.fields.rs1, x86::rax), t64 = source(op.fields.rs2, x86::rcx);
+  const auto width = [word](const x86::Gp& reg) { return word ? reg.r32() : reg; };
+  const x86::Gp s = width(s64), t = width(t64), rax = width(x86::rax), rdx = width(x86::rdx);
+  // Quotient in rax, remainder in rdx. The host traps where the guest has defined results.
+  const asmjit::Label special = a_.newLabel(), back = a_.newLabel();
+  if (is_signed) {
+    a_.lea(rdx, x86::ptr(t64, 1));
+    a_.cmp(rdx, 1);
+    a_.jbe(special);
+  } else {
+    a_.test(t, t);
+    a_.jz(special);
   }
-  switch (op.kind) {
-    case Op::andn:
-    case Op::orn: {
-      const x86::Gp t = source(rs2, x86::rcx);
-      a_.mov(x86::rdx, t);
-      a_.not_(x86::rdx);
-      if (op.kind == Op::andn)
-        a_.and_(x86::rdx, s);
-      else
-        a_.or_(x86::rdx, s);
-      a_.mov(d, x86::rdx);
-      break;
-    }
-    case Op::xnor: {
-      const x86::Gp t = source(rs2, x86::rcx);
-      a_.mov(x86::rdx, t);
-      a_.xor_(x86::rdx, s);
-      a_.not_(x86::rdx);
-      a_.mov(d, x86::rdx);
-      break;
-    }
-    case Op::min:
-    case Op::minu:
-    case Op::max:
-    case Op::maxu: {
-      const x86::Gp t = source(rs2, x86::rcx);
-      a_.mov(x86::rdx, t);
-      a_.cmp(s, t);
-      if (op.kind == Op::min)
-        a_.cmovl(x86::rdx, s);
-      else if (op.kind == Op::minu)
-        a_.cmovb(x86::rdx, s);
-      else if (op.kind == Op::max)
-        a_.cmovg(x86::rdx, s);
-      else
-        a_.cmova(x86::rdx, s);
-      a_.mov(d, x86::rdx);
-      break;
-    }
-    case Op::czero_eqz:
-    case Op::czero_nez: {
-      const x86::Gp t = source(rs2, x86::rcx);
-      a_.mov(x86::rdx, s);
-      a_.xor_(x86::eax, x86::eax);
-      a_.test(t, t);
-      if (op.kind == Op::czero_eqz)
-        a_.cmovz(x86::rdx, x86::rax);
-      else
-        a_.cmovnz(x86::rdx, x86::rax);
-      a_.mov(d, x86::rdx);
-      break;
-    }
-    case Op::sext_b:
-      a_.movsx(d, s.r8());
-      break;
-    case Op::sext_h:
-      a_.movsx(d, s.r16());
-      break;
-    case Op::zext_h:
-      a_.movzx(d.r32(), s.r16());
-      break;
-    case Op::rev8:
-      if (d != s) a_.mov(d, s);
-      a_.bswap(d);
-      break;
-    case Op::rori:
-      if (d != s) a_.mov(d, s);
-      a_.ror(d, at);
-      break;
-    case Op::slli_uw:
-      a_.mov(d.r32(), s.r32());
-      a_.shl(d, at);
-      break;
-    case Op::bseti:
-      if (d != s) a_.mov(d, s);
-      a_.bts(d, at);
-      break;
-    case Op::bclri:
-      if (d != s) a_.mov(d, s);
-      a_.btr(d, at);
-      break;
-    case Op::binvi:
-      if (d != s) a_.mov(d, s);
-      a_.btc(d, at);
-      break;
-    case Op::bexti:
-      if (d != s) a_.mov(d, s);
-      a_.shr(d, at);
-      a_.and_(d.r32(), 1);
-      break;
-    case Op::clz:
-      a_.lzcnt(d, s);
-      break;
-    case Op::ctz:
-      a_.tzcnt(d, s);
-      break;
-    case Op::clzw:
-      a_.lzcnt(d.r32(), s.r32());
-      break;
-    case Op::ctzw:
-      a_.tzcnt(d.r32(), s.r32());
-      break;
-    case Op::cpop:
-      a_.popcnt(d, s);
-      break;
-    case Op::cpopw:
-      a_.popcnt(d.r32(), s.r32());
-      break;
-    default:
-      break;
+  if (s != rax) a_.mov(rax, s);
+  if (!is_signed) {
+    a_.xor_(x86::edx, x86::edx);
+    a_.div(t);
+  } else {
+    if (word)
+      a_.cdq();
+    else
+      a_.cqo();
+    a_.idiv(t);
   }
+  a_.bind(back);
+  const x86::Gp result = remainder ? rdx : rax;
+  if (word)
+    a_.movsxd(target(rd), result);
+  else if (target(rd) != result)
+    a_.mov(target(rd), result);
   written(rd);
+  out_of_line([=, this] {
+    a_.bind(special);
+    if (!is_signed) {
+      if (remainder)
+        a_.mov(rdx, s);
+      else
+        a_.mov(rax, -1);
+    } else if (remainder) {
+      // rdx is 1 for a divisor of 0, 0 for -1.
+      a_.imul(rdx, s);
+    } else {
+      const asmjit::Label negated = a_.newLabel();
+      if (s != rax) a_.mov(rax, s);
+      a_.neg(rax);
+      a_.test(rdx, rdx);
+      a_.jz(negated);
+      a_.mov(rax, -1);
+      a_.bind(negated);
+    }
+    a_.jmp(back);
+  });
   return true;
 }
 

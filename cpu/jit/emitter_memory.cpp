@@ -14,6 +14,8 @@ unsigned Emitter::access_size(Op kind) {
     case Op::lh:
     case Op::lhu:
     case Op::sh:
+    case Op::flh:
+    case Op::fsh:
       return 2;
     case Op::lw:
     case Op::lwu:
@@ -136,7 +138,7 @@ void Emitter::emit_slow_accesses() {
     const TraceOp& op = *slow.op;
     a_.bind(slow.slow);
     if (op_has(op.kind, op_flags::kWrites)) {
-      if (op.kind == Op::fsd || op.kind == Op::fsw) {
+      if (op_has(op.kind, op_flags::kFp)) {
         if (float_assigned(op.fields.rs2))
           a_.movq(x86::rdx, float_host(op.fields.rs2));
         else

@@ -66,6 +66,8 @@ constexpr uint32_t sc_w(Reg rd, Reg rs2, Reg rs1) { return r_type(0x0c, rs2, rs1
 constexpr uint32_t lr_d(Reg rd, Reg rs1) { return r_type(0x08, zero, rs1, 3, rd, 0x2f); }
 constexpr uint32_t sc_d(Reg rd, Reg rs2, Reg rs1) { return r_type(0x0c, rs2, rs1, 3, rd, 0x2f); }
 constexpr uint32_t amoadd_w(Reg rd, Reg rs2, Reg rs1) { return r_type(0, rs2, rs1, 2, rd, 0x2f); }
+constexpr uint32_t amoor_w(Reg rd, Reg rs2, Reg rs1) { return r_type(0x20, rs2, rs1, 2, rd, 0x2f); }
+constexpr uint32_t amomin_w(Reg rd, Reg rs2, Reg rs1) { return r_type(0x40, rs2, rs1, 2, rd, 0x2f); }
 // width: 0 to 4 for b, h, w, d, q; registers by number for the pairs
 constexpr uint32_t amocas(uint32_t width, uint32_t rd, uint32_t rs2, Reg rs1) {
   return r_type(0x14, rs2, rs1, width, rd, 0x2f);

@@ -93,10 +93,16 @@ TEST_CASE("two harts count without loss") {
     first.put(kCode, {addi(a0, a0, -1), lr_w(t0, a2), add(t0, t0, a1), sc_w(t1, t0, a2),
                       bne(t1, zero, -12), bne(a0, zero, -20), wfi()});
   }
+  SECTION("under a lock that amoor takes and amomin gives back") {
+    first.put(kCode,
+              {addi(a0, a0, -1), amoor_w(t0, a1, a3), bne(t0, zero, -4), lw(t1, a2, 0),
+               add(t1, t1, a1), sw(t1, a2, 0), amomin_w(t0, zero, a3), bne(a0, zero, -28), wfi()});
+  }
   for (TestMachine* m : {&first, &second}) {
     m->hart.x[a0] = kTurns;
     m->hart.x[a1] = 1;
     m->hart.x[a2] = kData;
+    m->hart.x[a3] = kData + 64;
   }
   std::thread other([&] { second.run(kCode); });
   first.run(kCode);

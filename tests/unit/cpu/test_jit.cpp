@@ -5,7 +5,6 @@
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -15,7 +14,7 @@
 #include "cpu/disasm.h"
 #include "cpu/isa/rows.h"
 #include "tests/unit/cpu/encode.h"
-#include "tests/unit/cpu/test_machine.h"
+#include "tests/unit/cpu/jit_machine.h"
 
 namespace hv::test {
 namespace {
@@ -26,15 +25,6 @@ using namespace rv;
 constexpr Reg near = sp, far = Reg{3}, turns = Reg{31}, place = Reg{30};
 constexpr uint64_t kData = TestMachine::kRam, kDataBytes = 0x4000;
 constexpr uint64_t kCode = TestMachine::kRam + 0x80'0000;
-
-// A machine of its own for each engine; nullopt: the interpreter.
-struct JitMachine : TestMachine {
-  explicit JitMachine(std::optional<JitOptions> options) : TestMachine("max") {
-    std::unique_ptr<Jit> jit;
-    if (options) jit = Jit::create(hart, *options);
-    engine = std::make_unique<Interpreter>(hart, std::move(jit));
-  }
-};
 
 class Random {
  public:
@@ -222,7 +212,9 @@ uint64_t any_float(Random& random) {
       0,          0x80000000, 0x3f800000, 0xbfc00000, 0x7f800000, 0xff800000,
       0x7fc00000, 0x7f800001, 0xffc12345, 1,          0x007fffff, 0x7f7fffff,
       0x4f000000, 0xcf000000, 0x5f000000, 0xdf000000, 0x40490fdb};
-  switch (random.below(6)) {
+  switch (random.below(7)) {
+    case 6:
+      return ~0ull << 16 | (random() & 0xffff);
     case 0:
       return kDoubles[random.below(std::size(kDoubles))];
     case 1:
@@ -239,7 +231,11 @@ uint64_t any_float(Random& random) {
 }
 
 uint64_t any_integer(Random& random) {
-  switch (random.below(6)) {
+  // Where division overflows, and next to it.
+  static constexpr uint64_t kLimits[] = {0, ~0ull, 1ull << 63, ~0ull >> 1, ~0ull << 31, 1ull << 31};
+  switch (random.below(7)) {
+    case 6:
+      return kLimits[random.below(std::size(kLimits))];
     case 0:
       return random.below(70) - 3ull;
     case 1:
