@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <iterator>
 
 #include "cpu/jit/code_memory.h"
 #include "cpu/jit/emitter.h"
@@ -77,6 +78,32 @@ void emit_far(x86::Assembler& a, const void* leave) {
   a.bind(miss);
   a.xor_(x86::edx, x86::edx);
   a.mov(x86::ecx, static_cast<uint32_t>(NativeExit::kPlace));
+  a.jmp(reinterpret_cast<uint64_t>(leave));
+}
+
+// rdx NativePoint. Never comes back.
+void emit_leave_at(x86::Assembler& a, NativeExit exit, const void* leave) {
+  constexpr int kPoint = sizeof(NativeRegisters), kFrame = (kPoint + 8 + 15) / 16 * 16;
+  static_assert(kPool.size() == std::size(NativeRegisters{}.x) &&
+                kFloatPool == std::size(NativeRegisters{}.f));
+  a.sub(x86::rsp, kFrame);
+  for (size_t i = 0; i < kPool.size(); ++i)
+    a.mov(x86::qword_ptr(x86::rsp, static_cast<int>(offsetof(NativeRegisters, x) + i * 8)),
+          kPool[i]);
+  for (unsigned i = 0; i < kFloatPool; ++i)
+    a.movsd(x86::qword_ptr(x86::rsp, static_cast<int>(offsetof(NativeRegisters, f) + i * 8)),
+            float_register(i));
+  a.mov(x86::qword_ptr(x86::rsp, kPoint), x86::rdx);
+  a.lea(x86::rdi, x86::ptr(kHart, -kHartBias));
+  a.mov(x86::rsi, x86::rdx);
+  a.mov(x86::rdx, x86::rsp);
+  a.mov(x86::rcx, kRetired);
+  a.mov(x86::rax, reinterpret_cast<uint64_t>(leave_at));
+  a.call(x86::rax);
+  a.xor_(kRetired.r32(), kRetired.r32());
+  a.mov(x86::rdx, x86::qword_ptr(x86::rsp, kPoint));
+  a.add(x86::rsp, kFrame);
+  a.mov(x86::ecx, static_cast<uint32_t>(exit));
   a.jmp(reinterpret_cast<uint64_t>(leave));
 }
 
@@ -196,6 +223,8 @@ struct JitCompiler::Impl {
     enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add(emit_enter)));
     stubs.leave = add(emit_leave);
     stubs.far = add([&](auto& a) { emit_far(a, stubs.leave); });
+    stubs.exception = add([&](auto& a) { emit_leave_at(a, NativeExit::kException, stubs.leave); });
+    stubs.interpret = add([&](auto& a) { emit_leave_at(a, NativeExit::kInterpret, stubs.leave); });
     stubs.unlinked = add([&](auto& a) { emit_leave_for(a, 0, NativeExit::kPlace, stubs.leave); });
     stubs.request = add([&](auto& a) {
       emit_leave_for(a, offsetof(NativeLink, unlinked), NativeExit::kRequest, stubs.leave);

@@ -152,6 +152,8 @@ void Emitter::emit() {
   emit_out_of_line();
   emit_exits();
   emit_leaves();
+  out_.host = host_;
+  out_.float_host = float_host_;
 }
 
 bool Emitter::emit_op(const TraceOp& op) {
@@ -343,20 +345,22 @@ asmjit::Label Emitter::exit_to(int32_t page_offset, uint32_t retired) {
 }
 
 asmjit::Label Emitter::exception_at(const TraceOp& op) {
-  exits_.push_back({a_.newLabel(), dirty_, float_dirty_, Exit::Kind::kException, op.page_offset,
-                    index_, point_of(op)});
+  exits_.push_back({a_.newLabel(), 0, 0, Exit::Kind::kException, 0, 0, point_of(op)});
   return exits_.back().label;
 }
 
 asmjit::Label Emitter::interpret_at(const TraceOp& op) {
-  exits_.push_back({a_.newLabel(), dirty_, float_dirty_, Exit::Kind::kInterpret, op.page_offset,
-                    index_, nullptr});
+  exits_.push_back({a_.newLabel(), 0, 0, Exit::Kind::kInterpret, 0, 0, point_of(op)});
   return exits_.back().label;
 }
 
 const NativePoint* Emitter::point_of(const TraceOp& op) {
-  return &out_.points.emplace_back(
-      NativePoint{op.page_offset, static_cast<uint16_t>(index_), op.word});
+  return &out_.points.emplace_back(NativePoint{.trace = &out_,
+                                               .dirty = dirty_,
+                                               .float_dirty = float_dirty_,
+                                               .word = op.word,
+                                               .index = static_cast<uint16_t>(index_),
+                                               .page_offset = op.page_offset});
 }
 
 const NativeLink& Emitter::link_to(int32_t page_offset) {
@@ -372,21 +376,14 @@ const NativeLink& Emitter::link_to(int32_t page_offset) {
 void Emitter::emit_exits() {
   for (const Exit& exit : exits_) {
     a_.bind(exit.label);
-    dirty_ = exit.dirty;
-    float_dirty_ = exit.float_dirty;
     if (exit.kind == Exit::Kind::kPlace) {
+      dirty_ = exit.dirty;
+      float_dirty_ = exit.float_dirty;
       leave_for(exit.page_offset, exit.retired);
       continue;
     }
-    store_registers(dirty_);
-    store_float_registers(float_dirty_);
-    add_retired(exit.retired);
-    load_page(x86::rax, exit.page_offset);
     a_.mov(x86::rdx, address_of(exit.point));
-    const NativeExit why =
-        exit.kind == Exit::Kind::kInterpret ? NativeExit::kInterpret : NativeExit::kException;
-    a_.mov(x86::ecx, static_cast<uint32_t>(why));
-    a_.jmp(address_of(stubs_.leave));
+    a_.jmp(address_of(exit.kind == Exit::Kind::kInterpret ? stubs_.interpret : stubs_.exception));
   }
 }
 

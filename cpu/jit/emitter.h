@@ -39,6 +39,9 @@ struct Stubs {
   const void* unlinked;  // rdx NativeEntry: leaves for its place
   const void* request;   // rdx NativeLink: the same, because of a request
   const void* far;       // rax pc: goes on in the code for it
+  // rdx NativePoint: leaves there, registers as it says.
+  const void* exception;
+  const void* interpret;
   struct Calls {
     const void* op;  // rax OpHelper, rdx DecodedOp
     // rax address, rcx helper; loads give rax, stores take rdx.
@@ -81,7 +84,7 @@ class Emitter {
     enum class Kind : uint8_t { kPlace, kInterpret, kException } kind;
     int32_t page_offset;  // kPlace, kInterpret
     uint32_t retired;
-    const NativePoint* point;  // kException
+    const NativePoint* point;  // kInterpret, kException
   };
   struct SlowAccess {
     asmjit::Label slow, back;

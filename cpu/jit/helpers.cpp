@@ -1,6 +1,7 @@
 #include "cpu/jit/helpers.h"
 
 #include <array>
+#include <bit>
 #include <type_traits>
 
 #include "cpu/semantics.h"
@@ -67,6 +68,21 @@ constexpr std::array<OpHelper, static_cast<size_t>(Op::kCount)> kHelpers = {
 
 OpHelper op_helper(Op kind) {
   return kHelpers[static_cast<size_t>(kind)];
+}
+
+uint64_t leave_at(Hart* hart, const NativePoint* point, const NativeRegisters* registers,
+                  uint64_t retired) {
+  const NativeTrace& trace = *point->trace;
+  for (uint32_t left = point->dirty; left; left &= left - 1) {
+    const auto reg = static_cast<size_t>(std::countr_zero(left));
+    hart->x[reg] = registers->x[trace.host[reg]];
+  }
+  for (uint32_t left = point->float_dirty; left; left &= left - 1) {
+    const auto reg = static_cast<size_t>(std::countr_zero(left));
+    hart->f[reg] = registers->f[trace.float_host[reg]];
+  }
+  hart->instret += retired + point->index;
+  return hart->native_page + point->page_offset;
 }
 
 SystemHelper system_helper(Op kind) {

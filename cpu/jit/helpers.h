@@ -21,6 +21,15 @@ using SystemHelper = bool (*)(Hart* hart, const NativeSystem* system, uint64_t r
 // nullptr: not in compiled code.
 SystemHelper system_helper(Op kind);
 
+// The host registers of a path that is left at a point.
+struct NativeRegisters {
+  uint64_t x[9];   // jit::kPool
+  uint64_t f[14];  // jit::float_register()
+};
+// Brings x, f and instret up to date; returns pc.
+uint64_t leave_at(Hart* hart, const NativePoint* point, const NativeRegisters* registers,
+                  uint64_t retired);
+
 // What the inline TLB probe leaves over; false: an exception. Loads extend as the instruction does.
 using LoadHelper = bool (*)(Hart* hart, uint64_t address, uint64_t* value);
 using StoreHelper = bool (*)(Hart* hart, uint64_t address, uint64_t value);

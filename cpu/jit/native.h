@@ -1,6 +1,7 @@
 // Compiled code and what it refers to. All harts share it.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -31,11 +32,15 @@ struct NativeLink {
   NativeTrace* from = nullptr;
 };
 
-// Where an instruction of a path that may fail stands.
+// An instruction of a path at which the path may have to be left, and what is in host registers
+// then that the hart does not have yet: masks of guest registers.
 struct NativePoint {
-  uint16_t page_offset;
-  uint16_t index;  // instructions of the path before it
+  const NativeTrace* trace;
+  uint32_t dirty;
+  uint32_t float_dirty;
   uint32_t word;
+  uint16_t index;  // instructions of the path before it
+  uint16_t page_offset;
 };
 
 // A system instruction of a path.
@@ -61,6 +66,9 @@ struct NativeTrace {
   NativeEntry entry;
   const void* code = nullptr;
   size_t code_bytes = 0;
+  // Which of the host's registers (jit::kPool, jit::float_register) a guest's register has; -1:
+  // none.
+  std::array<int8_t, 32> host{}, float_host{};
   uint64_t physical = 0;  // of its first instruction
   uint64_t filling = 0;   // Translations::kept_from()
   std::atomic<bool> dead{false};
@@ -104,7 +112,7 @@ inline size_t native_place_index(uint64_t pc, uint64_t context) {
 enum class NativeExit : uint64_t {
   kPlace,      // go on at pc; `detail` is the NativeLink, or nullptr
   kRequest,    // the same, and hart.requests is not 0
-  kInterpret,  // the same, but the interpreter has to run the instruction at pc
+  kInterpret,  // the interpreter has to run the instruction at pc
   kException,  // the exception is in the hart; `detail` is the NativePoint
 };
 
