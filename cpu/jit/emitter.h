@@ -103,6 +103,7 @@ class Emitter {
   static unsigned access_size(Op kind);
   void assign_registers();
   bool emit_op(const TraceOp& op);
+  void emit_constant(const TraceOp& op);
   void emit_load(const TraceOp& op);
   void emit_store(const TraceOp& op);
   void emit_probe(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);

@@ -18,6 +18,17 @@ struct TraceOp {
   // The branch went to its target when the path was recorded, and the path goes on there.
   bool taken = false;
   uint32_t word;  // the instruction's bits
+
+  // What optimize() has made of it; page_offset, length and word stay the instruction's.
+  enum class Form : uint8_t {
+    kOp,
+    // Sets rd to `constant`; a branch compares rs1 with it.
+    kConstant,
+    // Does nothing but count.
+    kNothing,
+  };
+  Form form = Form::kOp;
+  uint64_t constant = 0;
 };
 
 // Hart thread only, like what it is made from.
