@@ -230,8 +230,10 @@ class Optimizer {
     Values values;
     for (size_t i = 0; i < ops_.size(); ++i) {
       rewrite(ops_[i], values, i + 1 == ops_.size() && !loops_);
+      if (i > 0) join_page_offset(ops_[i - 1], ops_[i], values);
       values.pass(ops_[i]);
     }
+    drop_unseen();
   }
 
  private:
@@ -244,6 +246,18 @@ class Optimizer {
       become(right, joined->kind, left.fields.rs1, 0, joined->imm);
       left.form = Form::kNothing;
     }
+  }
+
+  // auipc and addi: the second makes it all.
+  static void join_page_offset(const TraceOp& upper, TraceOp& lower, Values& values) {
+    if (upper.kind != Op::auipc || upper.form != Form::kOp || lower.kind != Op::addi ||
+        lower.form != Form::kOp || lower.fields.rd != upper.fields.rd)
+      return;
+    const Value result = values.result(lower);
+    const uint64_t imm = result.offset - lower.page_offset;
+    // The emitter adds both.
+    if (result.base == Value::kPage && fits(imm) && fits(result.offset))
+      become(lower, Op::auipc, 0, 0, imm);
   }
 
   static void rewrite(TraceOp& op, Values& values, bool last) {
@@ -310,6 +324,30 @@ class Optimizer {
     if (!fits(imm)) return;
     op.fields.rs1 = static_cast<uint8_t>(reg);
     op.fields.imm = static_cast<int32_t>(imm);
+  }
+
+  // Writes that are written over before an exit, an exception or the path's end could show them.
+  void drop_unseen() {
+    uint32_t unseen = 0;
+    for (size_t i = ops_.size(); i-- > 0;) {
+      TraceOp& op = ops_[i];
+      if (op.form == Form::kNothing) continue;
+      const bool stays = is_pure(op.kind) || op.kind == Op::auipc || op.kind == Op::fence ||
+                         (op.kind == Op::jal && i + 1 < ops_.size());
+      if (!stays) {
+        unseen = 0;
+        continue;
+      }
+      const Registers registers = registers_of(op);
+      if (registers.writes && (registers.writes & ~unseen) == 0) {
+        if (op.kind == Op::jal)
+          op.fields.rd = kRegSink;
+        else
+          op.form = Form::kNothing;
+        continue;
+      }
+      unseen = (unseen | registers.writes) & ~registers.reads;
+    }
   }
 
   std::vector<TraceOp>& ops_;

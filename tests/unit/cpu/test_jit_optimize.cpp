@@ -40,6 +40,9 @@ constexpr uint32_t srli(Reg rd, Reg rs1, uint32_t amount) {
 constexpr uint32_t andi(Reg rd, Reg rs1, int32_t imm) {
   return i_type(imm, rs1, 7, rd, 0x13);
 }
+constexpr uint32_t mv(Reg rd, Reg rs1) {
+  return addi(rd, rs1, 0);
+}
 constexpr uint32_t addiw(Reg rd, Reg rs1, int32_t imm) {
   return i_type(imm, rs1, 0, rd, 0x1b);
 }
@@ -138,6 +141,27 @@ TEST_CASE("pc-relative values are no constants") {
   const Trace trace = optimized({auipc(a0, 1), addi(a1, a0, 8)});
   CHECK(trace.ops[0].form == Form::kOp);
   CHECK(trace.ops[1].form == Form::kOp);
+}
+
+TEST_CASE("an address in the page is made at once") {
+  const Trace trace = optimized({auipc(a0, 1), addi(a0, a0, 8)});
+  CHECK(trace.ops[0].form == Form::kNothing);
+  CHECK(trace.ops[1].kind == Op::auipc);
+  CHECK(trace.ops[1].page_offset + trace.ops[1].fields.imm == 0x100 + 0x1000 + 8);
+}
+
+TEST_CASE("a write that nothing can see is dropped") {
+  const Trace trace = optimized({mv(a1, a0), add(a1, a1, a1), jal(ra, 4), add(ra, a0, a2)});
+  CHECK(trace.ops[0].form == Form::kNothing);
+  CHECK(trace.ops[1].fields.rs1 == a0);
+  CHECK(trace.ops[2].fields.rd == kRegSink);
+}
+
+TEST_CASE("a write that an exit or an exception can show stays") {
+  CHECK(optimized({add(a1, a0, a2), ld(a1, a0, 0), nop()}).ops[0].form == Form::kOp);
+  CHECK(optimized({add(a1, a0, a2), beq(a0, a2, 8), add(a1, a2, a2)}).ops[0].form == Form::kOp);
+  // A round of a loop may be the last.
+  CHECK(optimized({add(a2, a0, a0), add(a1, a0, a2)}, true).ops[1].form == Form::kOp);
 }
 
 // --- random paths
