@@ -67,7 +67,7 @@ Emitter::Emitter(x86::Assembler& assembler, const Stubs& stubs, const HostFeatur
       trace_(trace),
       out_(out) {}
 
-// The registers that the path names most often get the host's.
+// What the path names most often gets the host's registers.
 void Emitter::assign_registers() {
   std::array<unsigned, 33> uses{};
   for (const TraceOp& op : trace_.ops) {
@@ -76,18 +76,29 @@ void Emitter::assign_registers() {
     if (op_has(op.kind, op_flags::kFp) && op.kind != Op::fld && op.kind != Op::fsd &&
         op.kind != Op::flw && op.kind != Op::fsw)
       continue;
-    if (use.rs1) ++uses[std::min<unsigned>(op.fields.rs1, 32)];
+    // The others of a probe group have its address from the first.
+    if (use.rs1 && (op.group < 0 || op.probes)) ++uses[std::min<unsigned>(op.fields.rs1, 32)];
     if (use.rs2) ++uses[std::min<unsigned>(op.fields.rs2, 32)];
     if (use.rd) ++uses[std::min<unsigned>(op.fields.rd, 32)];
   }
+  // Registers by their numbers, then the slots of probe groups.
+  constexpr unsigned kRegisters = 32;
+  std::array<unsigned, kRegisters + kGroupSlots> order, named{};
+  std::copy(uses.begin(), uses.begin() + kRegisters, named.begin());
+  named[0] = 0;
+  for (const TraceOp& op : trace_.ops)
+    if (op.group >= 0 && !op.probes)
+      ++named[kRegisters + trace_.groups[static_cast<size_t>(op.group)].slot];
+  for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
+  std::ranges::stable_sort(order, [&](unsigned a, unsigned b) { return named[a] > named[b]; });
   host_.fill(-1);
-  std::array<unsigned, 31> order;
-  for (unsigned i = 0; i < order.size(); ++i) order[i] = i + 1;
-  std::ranges::sort(order, [&](unsigned a, unsigned b) {
-    return uses[a] != uses[b] ? uses[a] > uses[b] : a < b;
-  });
-  for (size_t i = 0; i < kPool.size() && uses[order[i]] > 0; ++i)
-    host_[order[i]] = static_cast<int8_t>(i);
+  slot_host_.fill(-1);
+  for (size_t i = 0; i < kPool.size() && named[order[i]] > 0; ++i) {
+    if (order[i] < kRegisters)
+      host_[order[i]] = static_cast<int8_t>(i);
+    else
+      slot_host_[order[i] - kRegisters] = static_cast<int8_t>(i);
+  }
 }
 
 void Emitter::emit() {
@@ -111,6 +122,8 @@ void Emitter::emit() {
       float_loaded_ |= bit(reg);
       float_dirty_ |= bit(reg);
     }
+    for (const ProbeGroup& group : trace_.groups)
+      if (group.carried) clear_slot(group.slot);
     a_.bind(top);
   }
   const uint32_t dirty_at_top = dirty_, float_dirty_at_top = float_dirty_;

@@ -200,44 +200,47 @@ bool Emitter::emit_float_access(const TraceOp& op) {
   const bool load = op.kind == Op::fld || op.kind == Op::flw;
   const bool store = op.kind == Op::fsd || op.kind == Op::fsw;
   if (!load && !store) return false;
-  const unsigned size = access_size(op.kind);
   check_float(op, load);
-  SlowAccess slow{a_.newLabel(), a_.newLabel(), &op, {}};
-  if (store) {
-    const unsigned reg = op.fields.rs2;
-    x86::Xmm value = x86::xmm0;
-    if (float_assigned(reg)) value = float_source(op, reg, false, x86::xmm0);
-    emit_probe(op, size, true, slow.slow);
-    slow.exception = exception_at(op);
-    if (!float_assigned(reg)) a_.movsd(value, guest_float(reg));
-    if (size == 8)
-      a_.movsd(x86::qword_ptr(x86::rax, x86::rcx), value);
-    else
-      a_.movss(x86::dword_ptr(x86::rax, x86::rcx), value);
-    a_.bind(slow.back);
-    slow_.push_back(slow);
-    return true;
-  }
-  emit_probe(op, size, false, slow.slow);
-  slow.exception = exception_at(op);
-  if (size == 8)
-    a_.mov(x86::rax, x86::qword_ptr(x86::rax, x86::rcx));
-  else
-    a_.mov(x86::eax, x86::dword_ptr(x86::rax, x86::rcx));
+  SlowAccess slow{.slow = a_.newLabel(), .back = a_.newLabel(), .op = &op};
+  if (store && float_assigned(op.fields.rs2)) float_source(op, op.fields.rs2, false, x86::xmm0);
+  emit_transfer(op, emit_address(op, slow));
   a_.bind(slow.back);
   slow_.push_back(slow);
-  if (size == 4) {
+  if (store) return true;
+  const bool single = op.kind == Op::flw;
+  if (single) {
     a_.mov(x86::rcx, kBoxSingle);
     a_.or_(x86::rax, x86::rcx);
   }
   const unsigned rd = op.fields.rd & 31;
   if (float_assigned(rd)) {
     a_.movq(float_host(rd), x86::rax);
-    float_written(rd, float_host(rd), size == 4);
+    float_written(rd, float_host(rd), single);
   } else {
     a_.mov(guest_float(rd), x86::rax);
   }
   return true;
+}
+
+// Loads to rax, without a box.
+void Emitter::emit_float_transfer(const TraceOp& op, x86::Mem memory) {
+  const bool single = memory.size() == 4;
+  if (!op_has(op.kind, op_flags::kWrites)) {
+    if (single)
+      a_.mov(x86::eax, memory);
+    else
+      a_.mov(x86::rax, memory);
+    return;
+  }
+  x86::Xmm value = x86::xmm0;
+  if (float_assigned(op.fields.rs2))
+    value = float_host(op.fields.rs2);
+  else
+    a_.movsd(value, guest_float(op.fields.rs2));
+  if (single)
+    a_.movss(memory, value);
+  else
+    a_.movsd(memory, value);
 }
 
 bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "cpu/jit/probe_groups.h"
 #include "cpu/jit/values.h"
 
 namespace hv::jit {
@@ -15,6 +16,10 @@ using Form = TraceOp::Form;
 
 constexpr bool fits(uint64_t value) {
   return static_cast<int64_t>(value) == static_cast<int32_t>(value);
+}
+
+uint64_t imm_of(const TraceOp& op) {
+  return static_cast<uint64_t>(int64_t{op.fields.imm});
 }
 
 void become(TraceOp& op, Op kind, unsigned rs1, unsigned rs2, uint64_t imm) {
@@ -194,49 +199,48 @@ std::optional<Extension> extension(const TraceOp& left, const TraceOp& right) {
   return std::nullopt;
 }
 
-// A load or store of the kind that the emitter probes for.
-bool has_offset(Op kind) {
-  switch (kind) {
-    case Op::lb:
-    case Op::lh:
-    case Op::lw:
-    case Op::ld:
-    case Op::lbu:
-    case Op::lhu:
-    case Op::lwu:
-    case Op::sb:
-    case Op::sh:
-    case Op::sw:
-    case Op::sd:
-    case Op::flw:
-    case Op::fld:
-    case Op::fsw:
-    case Op::fsd:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // --- the passes
 
 class Optimizer {
  public:
-  explicit Optimizer(Trace& trace) : ops_(trace.ops), loops_(trace.loops) {}
+  explicit Optimizer(Trace& trace) : trace_(trace), ops_(trace.ops), loops_(trace.loops) {}
 
   void run() {
     for (TraceOp& op : ops_) normalize(op);
     join_shifts();
     Values values;
+    std::vector<Access> accesses;
+    uint32_t context = 0;
     for (size_t i = 0; i < ops_.size(); ++i) {
       rewrite(ops_[i], values, i + 1 == ops_.size() && !loops_);
       if (i > 0) join_page_offset(ops_[i - 1], ops_[i], values);
+      if (is_access(ops_[i].kind)) {
+        const Value& base = values.of(ops_[i].fields.rs1);
+        accesses.push_back({.op = i,
+                            .base = base.base,
+                            .offset = base.offset + imm_of(ops_[i]),
+                            .context = context,
+                            .invariant = false});
+      }
+      if (op_has(ops_[i].kind, op_flags::kSystem) && op_has(ops_[i].kind, op_flags::kEndsBlock))
+        ++context;
       values.pass(ops_[i]);
     }
     drop_unseen();
+    for (Access& access : accesses)
+      access.invariant = loops_ && context == 0 && stands(access.base, values);
+    make_probe_groups(trace_, accesses);
   }
 
  private:
+  // A round of a loop has the same `base` as the one before; `values` are those of its end.
+  static bool stands(uint32_t base, const Values& values) {
+    if (base <= Value::kPage) return true;
+    for (unsigned reg = 1; reg < 32; ++reg)
+      if (base == Values::initial(reg)) return values.of(reg) == Value{.base = base};
+    return false;
+  }
+
   // Pairs of shifts of which nobody sees the first one's result.
   void join_shifts() {
     for (size_t i = 0; i + 1 < ops_.size(); ++i) {
@@ -267,7 +271,7 @@ class Optimizer {
       if (!last) decide_branch(op, values);
       return;
     }
-    if (has_offset(op.kind)) {
+    if (is_access(op.kind)) {
       fold_address(op, values);
       return;
     }
@@ -292,7 +296,7 @@ class Optimizer {
 
   // Reads the register that had the value first: the copies may turn out to be for nobody.
   static void share_sources(TraceOp& op, const Values& values) {
-    if (!is_pure(op.kind) && !op_has(op.kind, op_flags::kBranch) && !has_offset(op.kind)) return;
+    if (!is_pure(op.kind) && !op_has(op.kind, op_flags::kBranch) && !is_access(op.kind)) return;
     const auto share = [&](uint8_t& reg) {
       const Value& value = values.of(reg);
       if (value.constant()) return;
@@ -312,7 +316,7 @@ class Optimizer {
 
   static void fold_address(TraceOp& op, const Values& values) {
     const Value& base = values.of(op.fields.rs1);
-    const uint64_t offset = base.offset + static_cast<uint64_t>(int64_t{op.fields.imm});
+    const uint64_t offset = base.offset + imm_of(op);
     unsigned reg = op.fields.rs1;
     uint64_t imm = offset;
     if (base.constant()) {
@@ -350,6 +354,7 @@ class Optimizer {
     }
   }
 
+  Trace& trace_;
   std::vector<TraceOp>& ops_;
   const bool loops_;
 };

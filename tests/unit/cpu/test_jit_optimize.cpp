@@ -164,6 +164,54 @@ TEST_CASE("a write that an exit or an exception can show stays") {
   CHECK(optimized({add(a2, a0, a0), add(a1, a0, a2)}, true).ops[1].form == Form::kOp);
 }
 
+TEST_CASE("accesses around one value share a probe") {
+  // A function's frame, the second value of sp a constant away from the first.
+  const Trace trace = optimized({addi(sp, sp, -32), sd(ra, sp, 24), sd(s0, sp, 16), lw(a0, a1, 0),
+                                 ld(ra, sp, 24), ld(s0, sp, 16), addi(sp, sp, 32), lw(a2, a1, 8)});
+  REQUIRE(trace.groups.size() == 2);
+  const ProbeGroup &frame = trace.groups[0], &structure = trace.groups[1];
+  CHECK(frame.bytes == 16);
+  CHECK(frame.stores);
+  CHECK_FALSE(frame.carried);
+  CHECK(structure.bytes == 12);
+  CHECK_FALSE(structure.stores);
+  CHECK(frame.slot != structure.slot);
+  CHECK(trace.ops[1].group == 0);
+  CHECK(trace.ops[1].probes);
+  CHECK(trace.ops[1].group_offset == 8);
+  CHECK(trace.ops[2].group == 0);
+  CHECK_FALSE(trace.ops[2].probes);
+  CHECK(trace.ops[2].group_offset == 0);
+  CHECK(trace.ops[5].group == 0);
+  CHECK(trace.ops[7].group == 1);
+}
+
+TEST_CASE("what is far away or has another base has a probe of its own") {
+  const Trace trace =
+      optimized({ld(a0, a1, 0), ld(a2, a1, 1000), ld(a3, a0, 0), ld(a4, a2, 0), addi(a5, a5, 1)});
+  CHECK(trace.groups.empty());
+}
+
+TEST_CASE("only what a loop leaves alone is carried from round to round") {
+  const Trace trace = optimized(
+      {ld(a0, a1, 0), ld(a2, a3, 0), addi(a3, a3, 8), ld(a4, a3, 0), bne(a4, zero, -16)}, true);
+  REQUIRE(trace.groups.size() == 2);
+  CHECK(trace.groups[0].carried);
+  CHECK_FALSE(trace.groups[1].carried);
+  CHECK(trace.ops[3].group == 1);
+  CHECK(trace.ops[3].group_offset == 8);
+}
+
+TEST_CASE("a probe is not used behind what may change translations") {
+  const Trace trace = optimized(
+      {ld(a0, a1, 0), csrw(0x180, a2), ld(a0, a1, 8), ld(a3, a1, 16), bne(a3, zero, -16)}, true);
+  REQUIRE(trace.groups.size() == 1);
+  CHECK(trace.ops[0].group < 0);
+  CHECK(trace.ops[2].probes);
+  CHECK_FALSE(trace.groups[0].carried);
+  CHECK(trace.ops[1].fields.rs1 == a2);
+}
+
 // --- random paths
 
 // Runs ops on plain registers: loads give what depends on the address, and each op that may leave
