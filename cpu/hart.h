@@ -139,6 +139,8 @@ class Hart {
   // Compiled code's own: the page of the virtual address where it runs.
   uint64_t native_page = 0;
   NativePlace* native_places = nullptr;
+  // Where the running path has found guest memory (cpu/jit/probe_groups.h).
+  std::array<uint64_t, 8> native_addresses{};
 
   // LR/SC: the reservation is the physical address and the value that LR saw.
   uint64_t reservation_address = ~0ull;

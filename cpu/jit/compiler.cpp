@@ -9,6 +9,7 @@
 #include "cpu/jit/code_memory.h"
 #include "cpu/jit/emitter.h"
 #include "cpu/jit/helpers.h"
+#include "cpu/jit/optimize.h"
 #include "io/log.h"
 
 namespace hv {
@@ -252,7 +253,9 @@ bool JitCompiler::ends_path(Op kind) {
   return kind == Op::jalr || kind == Op::ecall || kind == Op::sret || kind == Op::mret;
 }
 
-size_t JitCompiler::assemble(const Trace& trace, NativeTrace& native) {
+size_t JitCompiler::assemble(const Trace& recorded, NativeTrace& native) {
+  Trace trace = recorded;
+  optimize(trace);
   return impl_->assemble([&](x86::Assembler& a) {
     Emitter(a, impl_->stubs, impl_->features, impl_->memory, trace, native).emit();
   });

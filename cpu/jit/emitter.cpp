@@ -15,9 +15,10 @@ bool in_page(int32_t offset) {
 struct Use {
   bool rs1 = false, rs2 = false, rd = false;
 };
-Use use_of(Op kind) {
-  if (op_has(kind, op_flags::kBranch)) return {true, true, false};
-  switch (kind) {
+Use use_of(const TraceOp& op) {
+  if (op_has(op.kind, op_flags::kBranch)) return {true, true, false};
+  if (op.form == TraceOp::Form::kConstant) return {false, false, true};
+  switch (op.kind) {
     case Op::lui:
     case Op::auipc:
     case Op::jal:
@@ -66,26 +67,38 @@ Emitter::Emitter(x86::Assembler& assembler, const Stubs& stubs, const HostFeatur
       trace_(trace),
       out_(out) {}
 
-// The registers that the path names most often get the host's.
+// What the path names most often gets the host's registers.
 void Emitter::assign_registers() {
   std::array<unsigned, 33> uses{};
   for (const TraceOp& op : trace_.ops) {
-    const Use use = use_of(op.kind);
+    if (op.form == TraceOp::Form::kNothing) continue;
+    const Use use = use_of(op);
     if (op_has(op.kind, op_flags::kFp) && op.kind != Op::fld && op.kind != Op::fsd &&
         op.kind != Op::flw && op.kind != Op::fsw)
       continue;
-    if (use.rs1) ++uses[std::min<unsigned>(op.fields.rs1, 32)];
+    // The others of a probe group have its address from the first.
+    if (use.rs1 && (op.group < 0 || op.probes)) ++uses[std::min<unsigned>(op.fields.rs1, 32)];
     if (use.rs2) ++uses[std::min<unsigned>(op.fields.rs2, 32)];
     if (use.rd) ++uses[std::min<unsigned>(op.fields.rd, 32)];
   }
+  // Registers by their numbers, then the slots of probe groups.
+  constexpr unsigned kRegisters = 32;
+  std::array<unsigned, kRegisters + kGroupSlots> order, named{};
+  std::copy(uses.begin(), uses.begin() + kRegisters, named.begin());
+  named[0] = 0;
+  for (const TraceOp& op : trace_.ops)
+    if (op.group >= 0 && !op.probes)
+      ++named[kRegisters + trace_.groups[static_cast<size_t>(op.group)].slot];
+  for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
+  std::ranges::stable_sort(order, [&](unsigned a, unsigned b) { return named[a] > named[b]; });
   host_.fill(-1);
-  std::array<unsigned, 31> order;
-  for (unsigned i = 0; i < order.size(); ++i) order[i] = i + 1;
-  std::ranges::sort(order, [&](unsigned a, unsigned b) {
-    return uses[a] != uses[b] ? uses[a] > uses[b] : a < b;
-  });
-  for (size_t i = 0; i < kPool.size() && uses[order[i]] > 0; ++i)
-    host_[order[i]] = static_cast<int8_t>(i);
+  slot_host_.fill(-1);
+  for (size_t i = 0; i < kPool.size() && named[order[i]] > 0; ++i) {
+    if (order[i] < kRegisters)
+      host_[order[i]] = static_cast<int8_t>(i);
+    else
+      slot_host_[order[i] - kRegisters] = static_cast<int8_t>(i);
+  }
 }
 
 void Emitter::emit() {
@@ -96,7 +109,7 @@ void Emitter::emit() {
     // Whatever an iteration may leave in registers, the next finds there.
     uint32_t changed = 0;
     for (const TraceOp& op : trace_.ops)
-      if (use_of(op.kind).rd) changed |= bit(op.fields.rd);
+      if (use_of(op).rd) changed |= bit(op.fields.rd);
     for (unsigned reg = 1; reg < 32; ++reg) {
       if (!assigned(reg)) continue;
       a_.mov(host(reg), guest(reg));
@@ -109,6 +122,8 @@ void Emitter::emit() {
       float_loaded_ |= bit(reg);
       float_dirty_ |= bit(reg);
     }
+    for (const ProbeGroup& group : trace_.groups)
+      if (group.carried) clear_slot(group.slot);
     a_.bind(top);
   }
   const uint32_t dirty_at_top = dirty_, float_dirty_at_top = float_dirty_;
@@ -117,6 +132,7 @@ void Emitter::emit() {
   for (index_ = 0; index_ < count; ++index_) {
     const TraceOp& op = trace_.ops[index_];
     const bool last = index_ + 1 == count && !trace_.loops;
+    if (op.form == TraceOp::Form::kNothing) continue;
     if (op_has(op.kind, op_flags::kBranch)) {
       emit_branch(op, last);
       ended = last;
@@ -157,6 +173,10 @@ void Emitter::emit() {
 }
 
 bool Emitter::emit_op(const TraceOp& op) {
+  if (op.form == TraceOp::Form::kConstant) {
+    emit_constant(op);
+    return true;
+  }
   switch (op.kind) {
     case Op::lb:
     case Op::lh:
@@ -172,6 +192,14 @@ bool Emitter::emit_op(const TraceOp& op) {
     case Op::sw:
     case Op::sd:
       emit_store(op);
+      return true;
+    case Op::add_uw:
+      if (op.fields.rs2 != 0) break;
+      if (op.fields.rd < 32) {
+        const x86::Gp s = source(op.fields.rs1, x86::rax);
+        a_.mov(target(op.fields.rd).r32(), s.r32());
+        written(op.fields.rd);
+      }
       return true;
     case Op::auipc:
       if (op.fields.rd < 32) {
@@ -194,6 +222,17 @@ bool Emitter::emit_op(const TraceOp& op) {
   // What follows only computes.
   return emit_immediate(op) || emit_register(op) || emit_divide(op) || emit_bits(op) ||
          emit_rotate(op) || emit_pack(op) || emit_hash(op) || emit_aes(op);
+}
+
+void Emitter::emit_constant(const TraceOp& op) {
+  const x86::Gp d = target(op.fields.rd);
+  if (op.constant == 0)
+    a_.xor_(d.r32(), d.r32());
+  else if (op.constant <= UINT32_MAX)
+    a_.mov(d.r32(), op.constant);
+  else
+    a_.mov(d, op.constant);
+  written(op.fields.rd);
 }
 
 x86::Gp Emitter::source(unsigned reg, x86::Gp scratch) {
@@ -263,7 +302,9 @@ void Emitter::emit_helper(const TraceOp& op) {
 
 void Emitter::emit_branch(const TraceOp& op, bool last) {
   const unsigned rs1 = op.fields.rs1, rs2 = op.fields.rs2;
-  if (rs2 == 0) {
+  if (op.form == TraceOp::Form::kConstant) {
+    a_.cmp(source(rs1, x86::rax), static_cast<int64_t>(op.constant));
+  } else if (rs2 == 0) {
     const x86::Gp s = source(rs1, x86::rax);
     a_.test(s, s);
   } else {

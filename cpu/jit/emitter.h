@@ -14,6 +14,7 @@
 #include "cpu/hart.h"
 #include "cpu/jit/compiler.h"
 #include "cpu/jit/native.h"
+#include "cpu/jit/probe_groups.h"
 #include "cpu/jit/trace.h"
 
 namespace hv::jit {
@@ -58,6 +59,7 @@ struct HostFeatures {
 };
 
 static_assert(std::is_standard_layout_v<Hart>);
+static_assert(std::tuple_size_v<decltype(Hart::native_addresses)> == kGroupSlots);
 // kHart points into the hart, so that the offsets of x1 to x31 are single bytes.
 inline constexpr int32_t kHartBias = 136;
 static_assert(offsetof(Hart, x) == 0);
@@ -90,6 +92,10 @@ class Emitter {
     asmjit::Label slow, back;
     const TraceOp* op;
     asmjit::Label exception;
+    // For a member of a probe group: it needs a probe of its own; whether rs1 is in its host
+    // register.
+    asmjit::Label missed;
+    bool address_loaded = false;
   };
 
   // An op whose usual way is inline; its helper does the rest.
@@ -107,12 +113,18 @@ class Emitter {
   void probe_tag(x86::Gp address, bool store, asmjit::Label slow);
   void probe_atomic(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);
   void call_helper(const TraceOp& op);
-  static unsigned access_size(Op kind);
   void assign_registers();
   bool emit_op(const TraceOp& op);
+  void emit_constant(const TraceOp& op);
   void emit_load(const TraceOp& op);
   void emit_store(const TraceOp& op);
-  void emit_probe(const TraceOp& op, unsigned size, bool store, asmjit::Label slow);
+  void emit_probe(x86::Gp base, int32_t offset, unsigned size, bool store, asmjit::Label slow);
+  // Where a load or store finds its bytes: behind a probe of its own or its group's. Sets up
+  // `slow`.
+  x86::Mem emit_address(const TraceOp& op, SlowAccess& slow);
+  void emit_transfer(const TraceOp& op, x86::Mem memory);
+  void emit_missed(const SlowAccess& access);
+  void emit_float_transfer(const TraceOp& op, x86::Mem memory);
   void emit_helper(const TraceOp& op);
   void emit_system(const TraceOp& op);
   void emit_leaves();
@@ -199,6 +211,13 @@ class Emitter {
   }
   bool assigned(unsigned reg) const { return reg < 32 && host_[reg] >= 0; }
   x86::Gp host(unsigned reg) const { return kPool[static_cast<size_t>(host_[reg])]; }
+  // A probe group's slot.
+  bool slot_assigned(unsigned slot) const { return slot_host_[slot] >= 0; }
+  x86::Gp slot_host(unsigned slot) const { return kPool[static_cast<size_t>(slot_host_[slot])]; }
+  x86::Mem slot_memory(unsigned slot) const {
+    return x86::qword_ptr(kHart, HV_HART_OFFSET(native_addresses) + static_cast<int32_t>(slot) * 8);
+  }
+  void clear_slot(unsigned slot);
   // The register's value: in its host register, or loaded to `scratch`.
   x86::Gp source(unsigned reg, x86::Gp scratch);
   // Where a result is to be computed: the host register of rd, or rax.
@@ -214,6 +233,7 @@ class Emitter {
   NativeTrace& out_;
   uint32_t index_ = 0;  // of the op being emitted
   std::array<int8_t, 32> host_{};
+  std::array<int8_t, kGroupSlots> slot_host_{};
   uint32_t loaded_ = 0, dirty_ = 0;
   std::vector<Exit> exits_;
   // From system instructions after which execution goes on elsewhere.

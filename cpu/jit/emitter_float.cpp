@@ -204,38 +204,14 @@ bool Emitter::emit_float_access(const TraceOp& op) {
   const bool load = op.kind == Op::fld || op.kind == Op::flw || op.kind == Op::flh;
   const bool store = op.kind == Op::fsd || op.kind == Op::fsw || op.kind == Op::fsh;
   if (!load && !store) return false;
-  const unsigned size = access_size(op.kind);
   check_float(op, load);
-  SlowAccess slow{a_.newLabel(), a_.newLabel(), &op, {}};
-  if (store) {
-    const unsigned reg = op.fields.rs2;
-    x86::Xmm value = x86::xmm0;
-    if (float_assigned(reg)) value = float_source(op, reg, false, x86::xmm0);
-    emit_probe(op, size, true, slow.slow);
-    slow.exception = exception_at(op);
-    if (!float_assigned(reg)) a_.movsd(value, guest_float(reg));
-    if (size == 8)
-      a_.movsd(x86::qword_ptr(x86::rax, x86::rcx), value);
-    else if (size == 4)
-      a_.movss(x86::dword_ptr(x86::rax, x86::rcx), value);
-    else {
-      a_.movd(x86::edx, value);
-      a_.mov(x86::word_ptr(x86::rax, x86::rcx), x86::dx);
-    }
-    a_.bind(slow.back);
-    slow_.push_back(slow);
-    return true;
-  }
-  emit_probe(op, size, false, slow.slow);
-  slow.exception = exception_at(op);
-  if (size == 8)
-    a_.mov(x86::rax, x86::qword_ptr(x86::rax, x86::rcx));
-  else if (size == 4)
-    a_.mov(x86::eax, x86::dword_ptr(x86::rax, x86::rcx));
-  else
-    a_.movzx(x86::eax, x86::word_ptr(x86::rax, x86::rcx));
+  SlowAccess slow{.slow = a_.newLabel(), .back = a_.newLabel(), .op = &op};
+  if (store && float_assigned(op.fields.rs2)) float_source(op, op.fields.rs2, false, x86::xmm0);
+  emit_transfer(op, emit_address(op, slow));
   a_.bind(slow.back);
   slow_.push_back(slow);
+  if (store) return true;
+  const unsigned size = access_size(op.kind);
   if (size == 4) {
     a_.mov(x86::rcx, kBoxSingle);
     a_.or_(x86::rax, x86::rcx);
@@ -250,6 +226,32 @@ bool Emitter::emit_float_access(const TraceOp& op) {
     a_.mov(guest_float(rd), x86::rax);
   }
   return true;
+}
+
+// Loads to rax, without a box.
+void Emitter::emit_float_transfer(const TraceOp& op, x86::Mem memory) {
+  if (!op_has(op.kind, op_flags::kWrites)) {
+    if (memory.size() == 2)
+      a_.movzx(x86::eax, memory);
+    else if (memory.size() == 4)
+      a_.mov(x86::eax, memory);
+    else
+      a_.mov(x86::rax, memory);
+    return;
+  }
+  x86::Xmm value = x86::xmm0;
+  if (float_assigned(op.fields.rs2))
+    value = float_host(op.fields.rs2);
+  else
+    a_.movsd(value, guest_float(op.fields.rs2));
+  if (memory.size() == 2) {
+    a_.movd(x86::edx, value);
+    a_.mov(memory, x86::dx);
+  } else if (memory.size() == 4) {
+    a_.movss(memory, value);
+  } else {
+    a_.movsd(memory, value);
+  }
 }
 
 bool Emitter::emit_float_arithmetic(const TraceOp& op, bool single) {

@@ -5,41 +5,13 @@
 
 namespace hv::jit {
 
-unsigned Emitter::access_size(Op kind) {
-  switch (kind) {
-    case Op::lb:
-    case Op::lbu:
-    case Op::sb:
-      return 1;
-    case Op::lh:
-    case Op::lhu:
-    case Op::sh:
-    case Op::flh:
-    case Op::fsh:
-      return 2;
-    case Op::lw:
-    case Op::lwu:
-    case Op::sw:
-    case Op::flw:
-    case Op::fsw:
-      return 4;
-    default:
-      return 8;
-  }
-}
-
-// Leaves the guest's address in rax and what to add to it in rcx; uses rdx.
-void Emitter::emit_probe(const TraceOp& op, unsigned size, bool store, asmjit::Label slow) {
-  const int32_t imm = op.fields.imm;
-  if (op.fields.rs1 == 0) {
-    a_.mov(x86::rax, imm);
-  } else {
-    const x86::Gp base = source(op.fields.rs1, x86::rax);
-    if (imm)
-      a_.lea(x86::rax, x86::ptr(base, imm));
-    else if (base != x86::rax)
-      a_.mov(x86::rax, base);
-  }
+// Leaves the guest's address, base + offset, in rax and what to add to it in rcx; uses rdx.
+void Emitter::emit_probe(x86::Gp base, int32_t offset, unsigned size, bool store,
+                         asmjit::Label slow) {
+  if (offset)
+    a_.lea(x86::rax, x86::ptr(base, offset));
+  else if (base != x86::rax)
+    a_.mov(x86::rax, base);
   // The page of the last byte: a misaligned access inside a page is a hit too.
   if (size == 1)
     a_.mov(x86::rdx, x86::rax);
@@ -63,65 +35,143 @@ void Emitter::probe_tag(x86::Gp address, bool store, asmjit::Label slow) {
          x86::qword_ptr(kTlb, x86::rcx, 0, static_cast<int32_t>(offsetof(TlbEntry, addend))));
 }
 
-void Emitter::emit_load(const TraceOp& op) {
-  SlowAccess slow{a_.newLabel(), a_.newLabel(), &op, {}};
-  emit_probe(op, access_size(op.kind), false, slow.slow);
+void Emitter::clear_slot(unsigned slot) {
+  if (slot_assigned(slot))
+    a_.xor_(slot_host(slot).r32(), slot_host(slot).r32());
+  else
+    a_.mov(slot_memory(slot), 0);
+}
+
+x86::Mem Emitter::emit_address(const TraceOp& op, SlowAccess& slow) {
+  const unsigned size = access_size(op.kind);
+  const bool store = op_has(op.kind, op_flags::kWrites);
+  if (op.group < 0) {
+    emit_probe(source(op.fields.rs1, x86::rax), op.fields.imm, size, store, slow.slow);
+    slow.exception = exception_at(op);
+    return x86::ptr(x86::rax, x86::rcx);
+  }
+  const ProbeGroup& group = trace_.groups[static_cast<size_t>(op.group)];
+  const bool kept = slot_assigned(group.slot);
+  const x86::Gp first = kept ? slot_host(group.slot) : x86::Gp(x86::rcx);
+  slow.missed = a_.newLabel();
+  const asmjit::Label found = a_.newLabel();
+  if (op.probes) {
+    // May load the register, so before the way divides.
+    const x86::Gp address = source(op.fields.rs1, x86::rax);
+    if (group.carried) {
+      // In the rounds but the first.
+      if (!kept) a_.mov(first, slot_memory(group.slot));
+      a_.test(first, first);
+      a_.jnz(found);
+    }
+    emit_probe(address, op.fields.imm - op.group_offset, group.bytes, group.stores, slow.missed);
+    if (kept) {
+      a_.lea(first, x86::ptr(x86::rax, x86::rcx));
+    } else {
+      a_.add(x86::rcx, x86::rax);
+      a_.mov(slot_memory(group.slot), x86::rcx);
+    }
+    a_.bind(found);
+  } else {
+    if (!kept) a_.mov(first, slot_memory(group.slot));
+    a_.test(first, first);
+    a_.jz(slow.missed);
+  }
+  slow.address_loaded = assigned(op.fields.rs1) && (loaded_ & bit(op.fields.rs1));
   slow.exception = exception_at(op);
-  const x86::Gp d = target(op.fields.rd);
-  if (op.fields.rd < 32) {
-    switch (op.kind) {
-      case Op::lb:
-        a_.movsx(d, x86::byte_ptr(x86::rax, x86::rcx));
+  return x86::ptr(first, op.group_offset);
+}
+
+// Between memory and the host register of an x register; of f registers: emit_float_transfer().
+void Emitter::emit_transfer(const TraceOp& op, x86::Mem memory) {
+  memory.setSize(access_size(op.kind));
+  if (op_has(op.kind, op_flags::kFp)) {
+    emit_float_transfer(op, memory);
+  } else if (op_has(op.kind, op_flags::kWrites)) {
+    if (op.fields.rs2 == 0) {
+      a_.mov(memory, 0);
+      return;
+    }
+    const x86::Gp value = source(op.fields.rs2, x86::rdx);
+    switch (memory.size()) {
+      case 1:
+        a_.mov(memory, value.r8());
         break;
-      case Op::lh:
-        a_.movsx(d, x86::word_ptr(x86::rax, x86::rcx));
+      case 2:
+        a_.mov(memory, value.r16());
         break;
-      case Op::lw:
-        a_.movsxd(d, x86::dword_ptr(x86::rax, x86::rcx));
-        break;
-      case Op::lbu:
-        a_.movzx(d.r32(), x86::byte_ptr(x86::rax, x86::rcx));
-        break;
-      case Op::lhu:
-        a_.movzx(d.r32(), x86::word_ptr(x86::rax, x86::rcx));
-        break;
-      case Op::lwu:
-        a_.mov(d.r32(), x86::dword_ptr(x86::rax, x86::rcx));
+      case 4:
+        a_.mov(memory, value.r32());
         break;
       default:
-        a_.mov(d, x86::qword_ptr(x86::rax, x86::rcx));
+        a_.mov(memory, value);
+        break;
+    }
+  } else if (op.fields.rd < 32) {
+    const x86::Gp d = target(op.fields.rd);
+    switch (op.kind) {
+      case Op::lb:
+      case Op::lh:
+        a_.movsx(d, memory);
+        break;
+      case Op::lw:
+        a_.movsxd(d, memory);
+        break;
+      case Op::lbu:
+      case Op::lhu:
+        a_.movzx(d.r32(), memory);
+        break;
+      case Op::lwu:
+        a_.mov(d.r32(), memory);
+        break;
+      default:
+        a_.mov(d, memory);
         break;
     }
   }
+}
+
+void Emitter::emit_load(const TraceOp& op) {
+  SlowAccess slow{.slow = a_.newLabel(), .back = a_.newLabel(), .op = &op};
+  emit_transfer(op, emit_address(op, slow));
   a_.bind(slow.back);
   slow_.push_back(slow);
   written(op.fields.rd);
 }
 
 void Emitter::emit_store(const TraceOp& op) {
-  const unsigned size = access_size(op.kind);
-  SlowAccess slow{a_.newLabel(), a_.newLabel(), &op, {}};
+  SlowAccess slow{.slow = a_.newLabel(), .back = a_.newLabel(), .op = &op};
   // Before the probe, for it may load a register.
   if (op.fields.rs2 != 0 && assigned(op.fields.rs2)) source(op.fields.rs2, x86::rdx);
-  emit_probe(op, size, true, slow.slow);
-  slow.exception = exception_at(op);
-  const x86::Gp value = source(op.fields.rs2, x86::rdx);
-  switch (size) {
-    case 1:
-      a_.mov(x86::byte_ptr(x86::rax, x86::rcx), value.r8());
-      break;
-    case 2:
-      a_.mov(x86::word_ptr(x86::rax, x86::rcx), value.r16());
-      break;
-    case 4:
-      a_.mov(x86::dword_ptr(x86::rax, x86::rcx), value.r32());
-      break;
-    default:
-      a_.mov(x86::qword_ptr(x86::rax, x86::rcx), value);
-      break;
-  }
+  emit_transfer(op, emit_address(op, slow));
   a_.bind(slow.back);
   slow_.push_back(slow);
+}
+
+// A member of a group without the host's address: its own probe, as if there were no group.
+void Emitter::emit_missed(const SlowAccess& access) {
+  const TraceOp& op = *access.op;
+  const ProbeGroup& group = trace_.groups[static_cast<size_t>(op.group)];
+  const unsigned size = access_size(op.kind), reg = op.fields.rs1;
+  const bool store = op_has(op.kind, op_flags::kWrites);
+  a_.bind(access.missed);
+  x86::Gp address = x86::rax;
+  int32_t offset = op.group_offset;
+  if (op.probes) {
+    // rax has the address of the group.
+    clear_slot(group.slot);
+  } else {
+    if (reg == 0)
+      a_.xor_(x86::eax, x86::eax);
+    else if (access.address_loaded)
+      address = host(reg);
+    else
+      a_.mov(x86::rax, guest(reg));
+    offset = op.fields.imm;
+  }
+  emit_probe(address, offset, size, store, access.slow);
+  emit_transfer(op, x86::ptr(x86::rax, x86::rcx));
+  a_.jmp(access.back);
 }
 
 void Emitter::emit_slow_accesses() {
@@ -136,6 +186,7 @@ void Emitter::emit_slow_accesses() {
   }
   for (const SlowAccess& slow : slow_) {
     const TraceOp& op = *slow.op;
+    if (op.group >= 0) emit_missed(slow);
     a_.bind(slow.slow);
     if (op_has(op.kind, op_flags::kWrites)) {
       if (op_has(op.kind, op_flags::kFp)) {

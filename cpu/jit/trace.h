@@ -18,11 +18,40 @@ struct TraceOp {
   // The branch went to its target when the path was recorded, and the path goes on there.
   bool taken = false;
   uint32_t word;  // the instruction's bits
+
+  // What optimize() has made of it; page_offset, length and word stay the instruction's.
+  enum class Form : uint8_t {
+    kOp,
+    // Sets rd to `constant`; a branch compares rs1 with it.
+    kConstant,
+    // Does nothing but count.
+    kNothing,
+  };
+  Form form = Form::kOp;
+  uint64_t constant = 0;
+  // A load or store of trace.groups[group]: -1, of none; how far from the group's first byte; the
+  // group's TLB probe is here.
+  int16_t group = -1;
+  uint16_t group_offset = 0;
+  bool probes = false;
+};
+
+// Loads and stores around one address: one probe of the TLB, if they are in one page, gives them
+// all the host's address.
+struct ProbeGroup {
+  uint16_t bytes;  // from the first to the last that they access
+  bool stores;
+  // The address is the same in each round of a loop, and so is the host's.
+  bool carried;
+  // Where the host's address of the first byte is kept, 0 if they need a probe each; groups that
+  // are not needed at the same time may share one.
+  uint8_t slot;
 };
 
 // Hart thread only, like what it is made from.
 struct Trace {
   std::vector<TraceOp> ops;
+  std::vector<ProbeGroup> groups;
   // Behind the last op the path is at its beginning again.
   bool loops = false;
 };

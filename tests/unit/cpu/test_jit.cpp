@@ -13,6 +13,7 @@
 #include "cpu/decode.h"
 #include "cpu/disasm.h"
 #include "cpu/isa/rows.h"
+#include "cpu/pmp.h"
 #include "tests/unit/cpu/encode.h"
 #include "tests/unit/cpu/jit_machine.h"
 
@@ -21,10 +22,23 @@ namespace {
 
 using namespace rv;
 
-// Accesses by `far` may come before RAM, where they fault; those by `near` do not.
-constexpr Reg near = sp, far = Reg{3}, turns = Reg{31}, place = Reg{30};
-constexpr uint64_t kData = TestMachine::kRam, kDataBytes = 0x4000;
+// Accesses by `far` may come before RAM, where they fault; those by `near` do not. `walk` goes over
+// the ends of pages of which one cannot be written and one not accessed.
+constexpr Reg near = sp, far = Reg{3}, turns = Reg{31}, place = Reg{30}, walk = t4;
+constexpr uint64_t kData = TestMachine::kRam, kDataBytes = 0x8000;
+constexpr uint64_t kReadOnly = kData + 0x5000, kForbidden = kData + 0x7000;
 constexpr uint64_t kCode = TestMachine::kRam + 0x80'0000;
+
+struct GuardedMachine : JitMachine {
+  explicit GuardedMachine(std::optional<JitOptions> options) : JitMachine(options) {
+    // Locked, so they hold for M-mode too.
+    constexpr unsigned kPmpcfg0 = 0x3a0, kPmpaddr0 = 0x3b0, kNapotPage = 0x1ff;
+    REQUIRE(debug_write_csr(hart, kPmpaddr0, kReadOnly >> 2 | kNapotPage));
+    REQUIRE(debug_write_csr(hart, kPmpaddr0 + 1, kForbidden >> 2 | kNapotPage));
+    REQUIRE(debug_write_csr(hart, kPmpcfg0,
+                            (kPmpLocked | kPmpNapot) << 8 | kPmpLocked | kPmpNapot | kPmpRead));
+  }
+};
 
 class Random {
  public:
@@ -56,6 +70,7 @@ class Program {
       (op_has(row.op, op_flags::kFp) ? float_rows_ : rows_).push_back(&row);
     }
     float_share_ = random_.below(4) * 30;
+    walks_ = random_.once_in(3);
     registers_ = random_.once_in(2) ? 29 : 4 + random_.below(8);
     // Often across the end of a page.
     begin = kCode + (random_.once_in(3) ? 0x1000 - random_.below(120) * 2 : random_.below(64) * 2);
@@ -109,6 +124,13 @@ class Program {
     return bytes;
   }
   Reg any() { return Reg{4 + random_.below(registers_ - 3)}; }
+  static bool taken(unsigned reg) {
+    return reg == near || reg == far || reg == turns || reg == place || reg == walk;
+  }
+  Reg any_free() {
+    const Reg reg = any();
+    return taken(reg) ? a0 : reg;
+  }
 
   // Appends up to `room` instructions that control enters at the first and leaves at the last.
   unsigned piece(unsigned room) {
@@ -128,24 +150,58 @@ class Program {
     }
     if (kind == 1 && room > 3) {
       // By a register to what follows.
-      const Reg rd = random_.once_in(2) ? zero : any();
+      const Reg rd = random_.once_in(2) ? zero : any_free();
       emit(0x17 | place << 7);
       emit(addi(place, place, 12));
       emit(jalr(random_.once_in(4) ? place : rd, place, random_.once_in(2) ? 1 : 0));
       return 3;
     }
     if (kind == 2) {
-      emit(jal(random_.once_in(2) ? zero : any(), 4));
+      emit(jal(random_.once_in(2) ? zero : any_free(), 4));
       return 1;
     }
     if (kind == 3) {
       // A CSR access ends a block: frm, fflags, instret.
       const uint32_t csrs[] = {0x001, 0x003, 0xb02};
-      emit(csrr(any(), csrs[random_.below(3)]));
+      emit(csrr(any_free(), csrs[random_.below(3)]));
       return 1;
     }
+    if (kind < 10 && walks_) return accesses(room);
     emit(straight());
     return 1;
+  }
+
+  // Some around `walk`, and what stands between them.
+  unsigned accesses(unsigned room) {
+    const unsigned count = std::min(room, 1 + random_.below(8));
+    for (unsigned i = 0; i < count; ++i) {
+      const auto offset = static_cast<int32_t>(random_.below(random_.once_in(9) ? 2048 : 64)) - 32;
+      const Reg value = random_.once_in(12) ? zero : any_free();
+      const uint32_t wide = 2 + random_.below(2);
+      switch (random_.below(10)) {
+        case 0:
+          emit(addi(walk, walk, static_cast<int32_t>(random_.below(5)) * 8 - 16));
+          break;
+        case 1:
+          emit(straight());
+          break;
+        case 2:
+          emit(i_type(offset, walk, wide, any(), 0x07));
+          break;
+        case 3:
+          emit(s_type(offset, any(), walk, wide, 0x27));
+          break;
+        case 4:
+        case 5:
+        case 6:
+          emit(s_type(offset, value, walk, random_.below(4), 0x23));
+          break;
+        default:
+          emit(i_type(offset, walk, random_.below(7), value, 0x03));
+          break;
+      }
+    }
+    return count;
   }
 
   uint32_t straight() {
@@ -174,9 +230,6 @@ class Program {
       if (row.length == 2 && op_has(row.op, op_flags::kWrites) && decoded.fields.rs1 != near)
         continue;
       const unsigned rd = decoded.fields.rd;
-      const auto taken = [](unsigned reg) {
-        return reg == near || reg == far || reg == turns || reg == place;
-      };
       if (taken(rd) || (row.op == Op::amocas_q && taken(rd + 1))) continue;
       return word;
     }
@@ -186,6 +239,7 @@ class Program {
   const ExtensionSet& extensions_;
   std::vector<const isa::Row*> rows_, float_rows_;
   unsigned float_share_, registers_;
+  bool walks_ = false;
 };
 
 // --- states
@@ -257,6 +311,8 @@ void set_state(TestMachine& m, uint64_t seed, const Program& program) {
   for (unsigned i = 1; i < 32; ++i) hart.x[i] = any_integer(random);
   hart.x[near] = kData + 0x2800;
   hart.x[far] = kData + 0x400 + random.below(0x400) * 4;
+  hart.x[walk] = kData + 0x1000 * (4 + random.below(4)) + random.below(0xc0) - 0x60;
+  if (random.once_in(2)) m.mmu->flush_all();
   for (uint64_t& value : hart.f) value = any_float(random);
   for (uint64_t at = kData; at < kData + kDataBytes; at += 8)
     m.poke(at, random.once_in(4) ? any_float(random) : any_integer(random));
@@ -333,15 +389,15 @@ unsigned from_environment(const char* name, unsigned otherwise) {
 
 // HV_JIT_PROGRAMS and HV_JIT_SEED run more than a test's share.
 TEST_CASE("compiled loops leave what interpreted ones do") {
-  JitMachine interpreted(std::nullopt);
-  JitMachine blocks(JitOptions{.threshold = 0}), paths(JitOptions{.threshold = 1}),
+  GuardedMachine interpreted(std::nullopt);
+  GuardedMachine blocks(JitOptions{.threshold = 0}), paths(JitOptions{.threshold = 1}),
       later(JitOptions{.threshold = 5});
   const uint64_t seed = from_environment("HV_JIT_SEED", 1);
   const unsigned programs = from_environment("HV_JIT_PROGRAMS", 400);
   unsigned traps = 0, ends = 0;
   for (uint64_t i = seed; i < seed + programs; ++i) {
     const Program program(i, interpreted.config.extensions);
-    for (JitMachine* m : {&interpreted, &blocks, &paths, &later}) {
+    for (GuardedMachine* m : {&interpreted, &blocks, &paths, &later}) {
       program.put(*m);
       m->engine->fence_i();
     }
@@ -352,7 +408,7 @@ TEST_CASE("compiled loops leave what interpreted ones do") {
       REQUIRE(interpreted.engine->run(interpreted.hart) == EngineExit::kWait);
       const Outcome expected(interpreted);
       ++(interpreted.trapped() ? traps : ends);
-      for (JitMachine* m : {&blocks, &paths, &later}) {
+      for (GuardedMachine* m : {&blocks, &paths, &later}) {
         set_state(*m, state, program);
         REQUIRE(m->engine->run(m->hart) == EngineExit::kWait);
         const Outcome actual(*m);
