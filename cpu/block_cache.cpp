@@ -62,8 +62,13 @@ void BlockCache::unlink() {
   links_.clear();
   linked_generation_ = hart_.code_generation;
   if (!hart_.code_pages) return;
-  if (!hart_.code_pages->changes(changes_seen_, [this](uint64_t page) { page_changed(page); }))
-    for (const auto& [page, first] : pages_) page_changed(page);
+  const auto changed = [this](uint64_t page) {
+    page_changed(page);
+    if (finisher_.page_changed) finisher_.page_changed(page);
+  };
+  if (hart_.code_pages->changes(changes_seen_, changed)) return;
+  for (const auto& [page, first] : pages_) page_changed(page);
+  if (finisher_.all_changed) finisher_.all_changed();
 }
 
 void BlockCache::page_changed(uint64_t page) {

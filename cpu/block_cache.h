@@ -83,6 +83,9 @@ class BlockCache {
     uint32_t heat = 0;
     // With `cold`: whether there is code for the place already, so that the block is hot at once.
     std::function<bool(uint64_t physical)> known = nullptr;
+    // At a fence.i, for each page that has changed since the one before.
+    std::function<void(uint64_t page)> page_changed = nullptr;
+    std::function<void()> all_changed = nullptr;
   };
 
   BlockCache(Hart& hart, Finisher finisher, size_t byte_limit = kDefaultByteLimit);

@@ -425,11 +425,15 @@ BlockCache::Finisher Interpreter::make_finisher() {
       ++i;
     }
   };
-  return {.finish = finish,
-          .unlinked = labels.unlinked,
-          .cold = jit_ ? labels.cold : nullptr,
-          .heat = jit_ ? initial_heat() : 0,
-          .known = [this](uint64_t physical) { return jit_->find(physical) != nullptr; }};
+  BlockCache::Finisher finisher{.finish = finish, .unlinked = labels.unlinked};
+  if (jit_) {
+    finisher.cold = labels.cold;
+    finisher.heat = initial_heat();
+    finisher.known = [this](uint64_t physical) { return jit_->find(physical) != nullptr; };
+    finisher.page_changed = [this](uint64_t page) { jit_->page_changed(page); };
+    finisher.all_changed = [this] { jit_->forget_places(); };
+  }
+  return finisher;
 }
 
 EngineExit Interpreter::run(Hart& hart) {

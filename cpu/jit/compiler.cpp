@@ -44,13 +44,11 @@ void emit_leave(x86::Assembler& a) {
   a.ret();
 }
 
-// rdx + `entry` is a NativeEntry.
-void emit_leave_for(x86::Assembler& a, int32_t entry, NativeExit exit, const void* leave) {
-  const auto at = [&](size_t offset) { return entry + static_cast<int32_t>(offset); };
-  a.movzx(x86::eax, x86::word_ptr(x86::rdx, at(offsetof(NativeEntry, page_offset))));
+// rdx NativeLink.
+void emit_leave_for(x86::Assembler& a, NativeExit exit, const void* leave) {
+  a.movzx(x86::eax, x86::word_ptr(x86::rdx, offsetof(NativeLink, page_offset)));
   a.add(x86::rax, x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)));
   a.mov(x86::ecx, static_cast<uint32_t>(exit));
-  a.mov(x86::rdx, x86::qword_ptr(x86::rdx, at(offsetof(NativeEntry, link))));
   a.jmp(reinterpret_cast<uint64_t>(leave));
 }
 
@@ -74,8 +72,7 @@ void emit_far(x86::Assembler& a, const void* leave) {
   a.jne(miss);
   a.and_(x86::rax, static_cast<int32_t>(kPageMask));
   a.mov(x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)), x86::rax);
-  a.mov(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(NativePlace, entry)));
-  a.jmp(x86::qword_ptr(x86::rdx));
+  a.jmp(x86::qword_ptr(x86::rcx, offsetof(NativePlace, code)));
   a.bind(miss);
   a.xor_(x86::edx, x86::edx);
   a.mov(x86::ecx, static_cast<uint32_t>(NativeExit::kPlace));
@@ -226,10 +223,8 @@ struct JitCompiler::Impl {
     stubs.far = add([&](auto& a) { emit_far(a, stubs.leave); });
     stubs.exception = add([&](auto& a) { emit_leave_at(a, NativeExit::kException, stubs.leave); });
     stubs.interpret = add([&](auto& a) { emit_leave_at(a, NativeExit::kInterpret, stubs.leave); });
-    stubs.unlinked = add([&](auto& a) { emit_leave_for(a, 0, NativeExit::kPlace, stubs.leave); });
-    stubs.request = add([&](auto& a) {
-      emit_leave_for(a, offsetof(NativeLink, unlinked), NativeExit::kRequest, stubs.leave);
-    });
+    stubs.unlinked = add([&](auto& a) { emit_leave_for(a, NativeExit::kPlace, stubs.leave); });
+    stubs.request = add([&](auto& a) { emit_leave_for(a, NativeExit::kRequest, stubs.leave); });
     for (const bool floats : {false, true}) {
       Stubs::Calls& calls = floats ? stubs.float_calls : stubs.calls;
       calls.op = add([&](auto& a) { emit_call(a, Call::kOp, floats); });

@@ -46,7 +46,7 @@ class JitCompiler {
   // are in hart.instret afterwards, hart.pc is left alone.
   Result enter(Hart& hart, const NativeTrace& trace, uint64_t pc) const;
 
-  // NativeEntry::code of a place without code: leaves for there.
+  // NativeLink::code of a place without code: leaves for there.
   const void* unlinked() const;
 
  private:

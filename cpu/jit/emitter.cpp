@@ -369,8 +369,7 @@ void Emitter::leave_for(int32_t page_offset, uint32_t retired) {
   a_.mov(x86::rdx, address_of(&link));
   a_.cmp(x86::dword_ptr(kHart, HV_HART_OFFSET(requests)), 0);
   a_.jne(address_of(stubs_.request));
-  static_assert(offsetof(NativeLink, to) == 0 && offsetof(NativeEntry, code) == 0);
-  a_.mov(x86::rdx, x86::qword_ptr(x86::rdx));
+  static_assert(offsetof(NativeLink, code) == 0);
   a_.jmp(x86::qword_ptr(x86::rdx));
 }
 
@@ -406,11 +405,9 @@ const NativePoint* Emitter::point_of(const TraceOp& op) {
 
 const NativeLink& Emitter::link_to(int32_t page_offset) {
   NativeLink& link = out_.links.emplace_back();
+  link.code = stubs_.unlinked;
+  link.page_offset = static_cast<uint16_t>(page_offset);
   link.from = &out_;
-  link.to = &link.unlinked;
-  link.unlinked.code = stubs_.unlinked;
-  link.unlinked.page_offset = static_cast<uint16_t>(page_offset);
-  link.unlinked.link = &link;
   return link;
 }
 

@@ -37,7 +37,7 @@ inline x86::Xmm float_register(unsigned index) {
 // ZF set after an exception.
 struct Stubs {
   const void* leave;     // rax pc, rcx NativeExit, rdx detail
-  const void* unlinked;  // rdx NativeEntry: leaves for its place
+  const void* unlinked;  // rdx NativeLink: leaves for its place
   const void* request;   // rdx NativeLink: the same, because of a request
   const void* far;       // rax pc: goes on in the code for it
   // rdx NativePoint: leaves there, registers as it says.

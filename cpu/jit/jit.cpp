@@ -10,7 +10,7 @@ namespace hv {
 namespace {
 
 // An odd pc is nowhere.
-constexpr NativePlace kNowhere{.pc = 1, .context = 0, .entry = nullptr, .unused = 0};
+constexpr NativePlace kNowhere{.pc = 1, .context = 0, .code = nullptr, .page = 0};
 
 }  // namespace
 
@@ -88,8 +88,19 @@ bool Jit::revive(NativeTrace& trace) {
 
 void Jit::remember(uint64_t pc, NativeTrace& to) {
   NativePlace& place = places_[native_place_index(pc, hart_.fetch_generation)];
-  if (!place.entry) remembered_.push_back(&place);
-  place = {.pc = pc, .context = hart_.fetch_generation, .entry = &to.entry, .unused = 0};
+  if (!place.code) remembered_.push_back(&place);
+  place = {.pc = pc,
+           .context = hart_.fetch_generation,
+           .code = to.code,
+           .page = to.physical & kPageMask};
+}
+
+void Jit::page_changed(uint64_t page) {
+  std::erase_if(remembered_, [page](NativePlace* place) {
+    if (place->page != page) return false;
+    *place = kNowhere;
+    return true;
+  });
 }
 
 void Jit::forget_places() {

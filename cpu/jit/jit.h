@@ -52,6 +52,9 @@ class Jit {
     shared_->connect(const_cast<NativeLink&>(*from), to);
   }
   void remember(uint64_t pc, NativeTrace& to);
+  // At a fence.i after a change of the page: no way there that goes by what it held before.
+  void page_changed(uint64_t page);
+  void forget_places();
 
   // Blocks that have got code.
   void keep(Block& block) { kept_.push_back({&block, block.native->filling}); }
@@ -80,7 +83,6 @@ class Jit {
   Jit(Hart& hart, std::shared_ptr<Translations> shared);
   bool make_trace(const std::vector<Block*>& blocks, bool loops, CompileRequest& request) const;
   bool revive(NativeTrace& trace);
-  void forget_places();
 
   Hart& hart_;
   const std::shared_ptr<Translations> shared_;

@@ -12,24 +12,15 @@
 
 namespace hv {
 
-struct NativeLink;
 struct NativeTrace;
 
-// What compiled code jumps through: to `code`. Harts read it at any time; Translations writes it.
-struct NativeEntry {
+// A way out of compiled code to a place in the same page. Harts jump to `code` at any time; it
+// leads out as long as the place has no code. Translations writes it.
+struct NativeLink {
   std::atomic<const void*> code{nullptr};
   uint16_t page_offset = 0;
-  // The link that this entry stands for as long as its place is not compiled, or the trace whose
-  // entry it is.
-  NativeLink* link = nullptr;
-  NativeTrace* trace = nullptr;
-};
-
-// A way out of compiled code to a place in the same page.
-struct NativeLink {
-  std::atomic<NativeEntry*> to{nullptr};  // a trace's entry, or `unlinked`
-  NativeEntry unlinked;
   NativeTrace* from = nullptr;
+  NativeTrace* to = nullptr;  // under Translations::mutex()
 };
 
 // An instruction of a path at which the path may have to be left, and what is in host registers
@@ -57,13 +48,14 @@ struct NativeSystem {
 //   kReady <--> kSuspect --> kDead
 //      +--------------------->^
 //
-// kReady: entry.code is `code`. kSuspect: its page has been written; entry.code leads out, and the
-// next hart that wants it compares. kDead: other bytes are there now, or its memory is to be used
-// again; it is in no table, and goes when each hart has let go of it. Changes under
-// Translations::mutex(); whoever runs its code meanwhile may do so until it leaves by itself, which
-// is no later than at a fence.i.
+// kReady: links and places may lead here. kSuspect: its page has been written; no link leads here,
+// harts forget their places in the page at their next fence.i, and the next hart that wants the
+// trace compares. kDead: other bytes are there now, or its memory is to be used again; it is in no
+// table, and goes when each hart has let go of it. Changes under CodePages::mutex(); whoever runs its
+// code meanwhile may do so until it leaves by itself, which is no later than at a fence.i.
 struct NativeTrace {
-  NativeEntry entry;
+  enum class State : uint8_t { kSuspect, kReady, kDead };
+  std::atomic<State> state{State::kSuspect};
   const void* code = nullptr;
   size_t code_bytes = 0;
   // Which of the host's registers (jit::kPool, jit::float_register) a guest's register has; -1:
@@ -71,7 +63,6 @@ struct NativeTrace {
   std::array<int8_t, 32> host{}, float_host{};
   uint64_t physical = 0;  // of its first instruction
   uint64_t filling = 0;   // Translations::kept_from()
-  std::atomic<bool> dead{false};
   // Guest bytes, by physical address.
   struct Source {
     uint64_t physical;
@@ -86,7 +77,8 @@ struct NativeTrace {
   // Links of others that lead here.
   std::vector<NativeLink*> inbound;
 
-  bool ready() const { return entry.code.load(std::memory_order_acquire) == code; }
+  bool ready() const { return state.load(std::memory_order_acquire) == State::kReady; }
+  bool dead() const { return state.load(std::memory_order_acquire) == State::kDead; }
 };
 
 // Where compiled code looks for the code of a place in another page. Direct-mapped by pc; a table
@@ -94,8 +86,8 @@ struct NativeTrace {
 struct NativePlace {
   uint64_t pc;
   uint64_t context;  // Hart::fetch_generation
-  NativeEntry* entry;
-  uint64_t unused;
+  const void* code;
+  uint64_t page;  // physical
 };
 inline constexpr unsigned kNativePlaceBits = 15;
 inline constexpr size_t kNativePlaces = size_t{1} << kNativePlaceBits;

@@ -88,22 +88,22 @@ bool Translations::revive(NativeTrace& trace, uint32_t version) {
     same = same && now == source.bytes;
   }
   MutexLock lock(pages_.mutex());
-  if (trace.dead || !pages_.current(trace.physical & kPageMask, version)) return false;
+  if (trace.dead() || !pages_.current(trace.physical & kPageMask, version)) return false;
   if (!same) {
     kill(trace);
     return false;
   }
-  trace.entry.code.store(trace.code, std::memory_order_release);
+  trace.state.store(NativeTrace::State::kReady, std::memory_order_release);
   return true;
 }
 
 void Translations::connect(NativeLink& link, NativeTrace& to) {
   if ((link.from->physical ^ to.physical) & kPageMask) return;
   MutexLock lock(pages_.mutex());
-  if (to.dead || link.from->dead || link.to.load(std::memory_order_relaxed) != &link.unlinked)
-    return;
+  if (!to.ready() || link.from->dead() || link.to) return;
   to.inbound.push_back(&link);
-  link.to.store(&to.entry, std::memory_order_release);
+  link.to = &to;
+  link.code.store(to.code, std::memory_order_release);
 }
 
 // --- compiling
@@ -169,9 +169,7 @@ NativeTrace* Translations::add(const CompileRequest& request, std::unique_ptr<Na
   if (known) return known;
   known = native.get();
   by_page_[request.physical & kPageMask].push_back(known);
-  native->entry.trace = native.get();
-  native->entry.page_offset = static_cast<uint16_t>(request.physical & ~kPageMask);
-  native->entry.code.store(native->code, std::memory_order_release);
+  native->state.store(NativeTrace::State::kReady, std::memory_order_release);
   native->filling = regions_[current_].filling;
   regions_[current_].traces.push_back(std::move(native));
   return known;
@@ -205,7 +203,7 @@ void Translations::drain(Region& region) {
   region.state = RegionState::kDraining;
   kept_from_.store(region.filling + 1);
   for (auto& trace : region.traces)
-    if (!trace->dead) kill(*trace);
+    if (!trace->dead()) kill(*trace);
   for (const Attached& a : attached_) {
     if (pages_.has_harts())
       region.waits.push_back({a.hart, pages_.post(a.hart)});
@@ -226,18 +224,24 @@ bool Translations::drained(Region& region) {
   return true;
 }
 
-// In no table from here on, and no link leads here; its own links no longer count as anybody's way
-// in.
-void Translations::kill(NativeTrace& trace) {
-  trace.dead = true;
-  trace.entry.code.store(compiler_->unlinked(), std::memory_order_release);
-  for (NativeLink* link : trace.inbound) link->to.store(&link->unlinked, std::memory_order_release);
+// No link leads here any more.
+void Translations::isolate(NativeTrace& trace) {
+  for (NativeLink* link : trace.inbound) {
+    link->to = nullptr;
+    link->code.store(compiler_->unlinked(), std::memory_order_release);
+  }
   trace.inbound.clear();
+}
+
+// In no table from here on; its own links no longer count as anybody's way in.
+void Translations::kill(NativeTrace& trace) {
+  trace.state.store(NativeTrace::State::kDead, std::memory_order_release);
+  isolate(trace);
   for (NativeLink& link : trace.links) {
-    NativeEntry* to = link.to.load(std::memory_order_relaxed);
-    if (to == &link.unlinked) continue;
-    link.to.store(&link.unlinked, std::memory_order_release);
-    std::erase(to->trace->inbound, &link);
+    if (!link.to) continue;
+    std::erase(link.to->inbound, &link);
+    link.to = nullptr;
+    link.code.store(compiler_->unlinked(), std::memory_order_release);
   }
   by_start_.erase(trace.physical);
   const auto page = by_page_.find(trace.physical & kPageMask);
@@ -248,8 +252,10 @@ void Translations::kill(NativeTrace& trace) {
 void Translations::page_changed(uint64_t page) {
   const auto found = by_page_.find(page);
   if (found == by_page_.end()) return;
-  for (NativeTrace* trace : found->second)
-    trace->entry.code.store(compiler_->unlinked(), std::memory_order_release);
+  for (NativeTrace* trace : found->second) {
+    trace->state.store(NativeTrace::State::kSuspect, std::memory_order_release);
+    isolate(*trace);
+  }
 }
 
 }  // namespace hv

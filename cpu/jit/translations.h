@@ -100,6 +100,7 @@ class Translations {
   bool next_region() HV_REQUIRES(pages_.mutex());
   void drain(Region& region) HV_REQUIRES(pages_.mutex());
   bool drained(Region& region) HV_REQUIRES(pages_.mutex());
+  void isolate(NativeTrace& trace) HV_REQUIRES(pages_.mutex());
   void kill(NativeTrace& trace) HV_REQUIRES(pages_.mutex());
   // Under pages_.mutex(), which the analysis does not see through a std::function.
   void page_changed(uint64_t page) HV_NO_TSA;
