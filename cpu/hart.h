@@ -44,6 +44,7 @@ enum Request : uint32_t {
 };
 
 class CodePages;
+struct NativeLink;
 struct NativePlace;
 class Hart;
 class Mmu;
@@ -139,6 +140,14 @@ class Hart {
   // Compiled code's own: the page of the virtual address where it runs.
   uint64_t native_page = 0;
   NativePlace* native_places = nullptr;
+  // Where calls want to come back: a ring, the latest at native_returned (an offset in bytes).
+  struct NativeReturn {
+    uint64_t pc = 1, context = 0;
+    const NativeLink* link = nullptr;  // leads to `pc`
+    uint64_t unused = 0;
+  };
+  std::array<NativeReturn, 16> native_returns{};
+  uint32_t native_returned = 0;
   // Where the running path has found guest memory (cpu/jit/probe_groups.h).
   std::array<uint64_t, 8> native_addresses{};
 

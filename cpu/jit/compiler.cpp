@@ -79,6 +79,51 @@ void emit_far(x86::Assembler& a, const void* leave) {
   a.jmp(reinterpret_cast<uint64_t>(leave));
 }
 
+constexpr int32_t kReturnsBytes = sizeof(Hart::native_returns);
+using Return = Hart::NativeReturn;
+
+void emit_called(x86::Assembler& a) {
+  const x86::Mem latest = x86::dword_ptr(kHart, HV_HART_OFFSET(native_returned));
+  a.mov(x86::eax, latest);
+  a.add(x86::eax, static_cast<int>(sizeof(Return)));
+  a.and_(x86::eax, kReturnsBytes - 1);
+  a.mov(latest, x86::eax);
+  a.lea(x86::rax, x86::ptr(kHart, x86::rax, 0, HV_HART_OFFSET(native_returns)));
+  a.mov(x86::qword_ptr(x86::rax, offsetof(Return, link)), x86::rdx);
+  a.movzx(x86::edx, x86::word_ptr(x86::rdx, offsetof(NativeLink, page_offset)));
+  a.add(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)));
+  a.mov(x86::qword_ptr(x86::rax, offsetof(Return, pc)), x86::rdx);
+  a.mov(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(fetch_generation)));
+  a.mov(x86::qword_ptr(x86::rax, offsetof(Return, context)), x86::rdx);
+  a.ret();
+}
+
+// The context has been the same since the call, so pc is mapped to where it was.
+void emit_returned(x86::Assembler& a, const void* far) {
+  const asmjit::Label other = a.newLabel();
+  const auto returns = [](size_t offset) {
+    return x86::qword_ptr(kHart, x86::rcx, 0,
+                          HV_HART_OFFSET(native_returns) + static_cast<int32_t>(offset));
+  };
+  a.mov(x86::ecx, x86::dword_ptr(kHart, HV_HART_OFFSET(native_returned)));
+  a.cmp(x86::rax, returns(offsetof(Return, pc)));
+  a.jne(other);
+  a.mov(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(fetch_generation)));
+  a.cmp(x86::rdx, returns(offsetof(Return, context)));
+  a.jne(other);
+  a.cmp(x86::dword_ptr(kHart, HV_HART_OFFSET(requests)), 0);
+  a.jne(other);
+  a.mov(x86::rdx, returns(offsetof(Return, link)));
+  a.sub(x86::ecx, static_cast<int>(sizeof(Return)));
+  a.and_(x86::ecx, kReturnsBytes - 1);
+  a.mov(x86::dword_ptr(kHart, HV_HART_OFFSET(native_returned)), x86::ecx);
+  a.and_(x86::rax, static_cast<int32_t>(kPageMask));
+  a.mov(x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)), x86::rax);
+  a.jmp(x86::qword_ptr(x86::rdx));
+  a.bind(other);
+  a.jmp(reinterpret_cast<uint64_t>(far));
+}
+
 // rdx NativePoint. Never comes back.
 void emit_leave_at(x86::Assembler& a, NativeExit exit, const void* leave) {
   constexpr int kPoint = sizeof(NativeRegisters), kFrame = (kPoint + 8 + 15) / 16 * 16;
@@ -223,6 +268,8 @@ struct JitCompiler::Impl {
     stubs.far = add([&](auto& a) { emit_far(a, stubs.leave); });
     stubs.exception = add([&](auto& a) { emit_leave_at(a, NativeExit::kException, stubs.leave); });
     stubs.interpret = add([&](auto& a) { emit_leave_at(a, NativeExit::kInterpret, stubs.leave); });
+    stubs.returned = add([&](auto& a) { emit_returned(a, stubs.far); });
+    stubs.called = add(emit_called);
     stubs.unlinked = add([&](auto& a) { emit_leave_for(a, NativeExit::kPlace, stubs.leave); });
     stubs.request = add([&](auto& a) { emit_leave_for(a, NativeExit::kRequest, stubs.leave); });
     for (const bool floats : {false, true}) {

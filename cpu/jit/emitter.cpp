@@ -11,6 +11,11 @@ bool in_page(int32_t offset) {
   return offset >= 0 && offset < static_cast<int32_t>(GuestMemory::kPageSize);
 }
 
+// What calls use (unprivileged specification, table of return-address hints).
+bool is_link_register(unsigned reg) {
+  return reg == 1 || reg == 5;
+}
+
 // Which of an op's fields name x registers. A helper reads and writes what it likes: emit_helper.
 struct Use {
   bool rs1 = false, rs2 = false, rd = false;
@@ -141,6 +146,7 @@ void Emitter::emit() {
         load_page(target(op.fields.rd), op.page_offset + op.length);
         written(op.fields.rd);
       }
+      note_call(op);
       if (last) leave_for(op.page_offset + op.fields.imm, count);
       ended = last;
     } else if (op.kind == Op::jalr) {
@@ -350,10 +356,21 @@ void Emitter::emit_jalr(const TraceOp& op) {
     load_page(target(op.fields.rd), op.page_offset + op.length);
     written(op.fields.rd);
   }
+  note_call(op);
   a_.mov(x86::rax, x86::rcx);
   store_registers(dirty_);
   store_float_registers(float_dirty_);
-  leave_far(index_ + 1);
+  add_retired(index_ + 1);
+  const bool returns = op.fields.rd >= 32 && is_link_register(op.fields.rs1);
+  a_.jmp(address_of(returns ? stubs_.returned : stubs_.far));
+}
+
+// A place to come back to, if it is in the page.
+void Emitter::note_call(const TraceOp& op) {
+  const int32_t back = op.page_offset + op.length;
+  if (!is_link_register(op.fields.rd) || !in_page(back)) return;
+  a_.mov(x86::rdx, address_of(&link_to(back)));
+  a_.call(address_of(stubs_.called));
 }
 
 void Emitter::leave_for(int32_t page_offset, uint32_t retired) {

@@ -40,6 +40,8 @@ struct Stubs {
   const void* unlinked;  // rdx NativeLink: leaves for its place
   const void* request;   // rdx NativeLink: the same, because of a request
   const void* far;       // rax pc: goes on in the code for it
+  const void* returned;  // the same, if that is where the latest call wants to come back
+  const void* called;    // rdx NativeLink of the place to come back to; changes rax, rdx alone
   // rdx NativePoint: leaves there, registers as it says.
   const void* exception;
   const void* interpret;
@@ -130,6 +132,7 @@ class Emitter {
   void emit_leaves();
   void emit_branch(const TraceOp& op, bool last);
   void emit_jalr(const TraceOp& op);
+  void note_call(const TraceOp& op);
   bool emit_immediate(const TraceOp& op);
   bool emit_register(const TraceOp& op);
   bool emit_divide(const TraceOp& op);

@@ -104,6 +104,7 @@ void Jit::page_changed(uint64_t page) {
 }
 
 void Jit::forget_places() {
+  hart_.native_returns = {};
   for (NativePlace* place : remembered_) *place = kNowhere;
   remembered_.clear();
 }

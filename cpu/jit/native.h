@@ -51,8 +51,8 @@ struct NativeSystem {
 // kReady: links and places may lead here. kSuspect: its page has been written; no link leads here,
 // harts forget their places in the page at their next fence.i, and the next hart that wants the
 // trace compares. kDead: other bytes are there now, or its memory is to be used again; it is in no
-// table, and goes when each hart has let go of it. Changes under CodePages::mutex(); whoever runs its
-// code meanwhile may do so until it leaves by itself, which is no later than at a fence.i.
+// table, and goes when each hart has let go of it. Changes under CodePages::mutex(); whoever runs
+// its code meanwhile may do so until it leaves by itself, which is no later than at a fence.i.
 struct NativeTrace {
   enum class State : uint8_t { kSuspect, kReady, kDead };
   std::atomic<State> state{State::kSuspect};
