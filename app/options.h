@@ -76,7 +76,7 @@ struct Options {
   // -accel and -M accel=, first choice first.
   std::vector<std::string> accelerators;
   bool single_thread = false;  // tcg,thread=single
-  JitOptions jit;
+  JitOptions jit{.background = true};
 
   std::string name;          // -name guest=
   std::string process_name;  // -name process=

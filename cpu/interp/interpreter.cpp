@@ -579,9 +579,8 @@ std::function<std::unique_ptr<Engine>(Hart&)> jit_engines(const JitOptions& opti
     std::unique_ptr<Jit> jit = *shared ? Jit::create(hart, options, *shared) : nullptr;
     // Once is enough: it is the same for all harts.
     if (!jit && hart.id == 0)
-      warn(hart.has(Ext::kC)
-               ? "-accel jit: the host gives no memory for code; using the interpreter"
-               : "-accel jit: needs -cpu c=on; using the interpreter");
+      warn(hart.has(Ext::kC) ? "the host gives no memory for compiled code; all is interpreted"
+                             : "code without the extension C is not compiled; all is interpreted");
     return std::make_unique<Interpreter>(hart, std::move(jit));
   };
 }
