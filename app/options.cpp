@@ -104,6 +104,9 @@ Result<> choose_accelerator(Options& options) {
   const auto chosen = std::ranges::find_if(options.accelerators, available);
   if (chosen == options.accelerators.end() || *chosen != "interp")
     options.machine.jit = options.jit;
+  if (!options.machine.jit && (options.perf_map || options.jit_dump))
+    return fail("-{}: -accel interp makes no code to describe; use -accel jit",
+                options.perf_map ? "perfmap" : "jitdump");
   if (options.single_thread && options.machine.smp > 1)
     return fail("-accel thread=single: each of the {} harts has a thread of its own; leave it out",
                 options.machine.smp);

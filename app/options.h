@@ -77,6 +77,7 @@ struct Options {
   std::vector<std::string> accelerators;
   bool single_thread = false;  // tcg,thread=single
   JitOptions jit{.background = true};
+  bool perf_map = false, jit_dump = false;
 
   std::string name;          // -name guest=
   std::string process_name;  // -name process=

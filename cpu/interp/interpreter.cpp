@@ -454,10 +454,11 @@ void Interpreter::compile_path() {
   if (NativeTrace* native = jit_->find(first->physical); native && jit_->ready(*native))
     return attach(*first, *native);
   std::vector<Block*> path;
+  const uint64_t pc = hart_.pc;
   bool loops = false;
   if (!follow_path(*first, path, loops)) return;
   bool nothing = false;
-  if (NativeTrace* native = jit_->compile(path, loops, version, nothing))
+  if (NativeTrace* native = jit_->compile(path, pc, loops, version, nothing))
     attach(*first, *native);
   else if (!nothing)
     cool(*first);

@@ -185,6 +185,7 @@ struct JitCompiler::Impl {
   const GuestMemory& memory;
   CodeMemory& code_memory;
   size_t stub_bytes = 0;
+  std::vector<Stub> stub_list{};
   const HostFeatures features = host_features();
   Stubs stubs{};
   Enter enter = nullptr;
@@ -210,32 +211,40 @@ struct JitCompiler::Impl {
   }
 
   template <class Emit>
-  const void* add(Emit emit) {
+  const void* add(const std::string& name, Emit emit) {
     assemble(emit);
     const uint8_t* at = code_memory.address(stub_bytes);
     const std::vector<uint8_t> code = finish(at);
     if (stub_bytes + code.size() > kStubBytes) std::abort();
     code_memory.write(stub_bytes, code.data(), code.size());
+    stub_list.push_back({name, {at, code.size()}});
     stub_bytes = (stub_bytes + code.size() + 15) / 16 * 16;
     return at;
   }
 
   void make_stubs() {
-    enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add(emit_enter)));
-    stubs.leave = add(emit_leave);
-    stubs.far = add([&](auto& a) { emit_far(a, stubs.leave); });
-    stubs.exception = add([&](auto& a) { emit_leave_at(a, NativeExit::kException, stubs.leave); });
-    stubs.interpret = add([&](auto& a) { emit_leave_at(a, NativeExit::kInterpret, stubs.leave); });
-    stubs.unlinked = add([&](auto& a) { emit_leave_for(a, 0, NativeExit::kPlace, stubs.leave); });
-    stubs.request = add([&](auto& a) {
+    enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add("jit_enter", emit_enter)));
+    stubs.leave = add("jit_leave", emit_leave);
+    stubs.far = add("jit_far", [&](auto& a) { emit_far(a, stubs.leave); });
+    stubs.exception = add("jit_exception",
+                          [&](auto& a) { emit_leave_at(a, NativeExit::kException, stubs.leave); });
+    stubs.interpret = add("jit_interpret",
+                          [&](auto& a) { emit_leave_at(a, NativeExit::kInterpret, stubs.leave); });
+    stubs.unlinked = add("jit_unlinked",
+                         [&](auto& a) { emit_leave_for(a, 0, NativeExit::kPlace, stubs.leave); });
+    stubs.request = add("jit_request", [&](auto& a) {
       emit_leave_for(a, offsetof(NativeLink, unlinked), NativeExit::kRequest, stubs.leave);
     });
     for (const bool floats : {false, true}) {
+      const auto call = [&](const char* what, Call kind) {
+        return add(fmt::format("jit_call_{}{}", what, floats ? "_keeping_f" : ""),
+                   [&](auto& a) { emit_call(a, kind, floats); });
+      };
       Stubs::Calls& calls = floats ? stubs.float_calls : stubs.calls;
-      calls.op = add([&](auto& a) { emit_call(a, Call::kOp, floats); });
-      calls.load = add([&](auto& a) { emit_call(a, Call::kLoad, floats); });
-      calls.store = add([&](auto& a) { emit_call(a, Call::kStore, floats); });
-      calls.system = add([&](auto& a) { emit_call(a, Call::kSystem, floats); });
+      calls.op = call("op", Call::kOp);
+      calls.load = call("load", Call::kLoad);
+      calls.store = call("store", Call::kStore);
+      calls.system = call("system", Call::kSystem);
     }
   }
 };
@@ -277,6 +286,10 @@ JitCompiler::Result JitCompiler::enter(Hart& hart, const NativeTrace& trace, uin
   hart.native_page = pc & kPageMask;
   impl_->enter(&hart, trace.code, &result);
   return result;
+}
+
+const std::vector<JitCompiler::Stub>& JitCompiler::stubs() const {
+  return impl_->stub_list;
 }
 
 const void* JitCompiler::unlinked() const {

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "cpu/hart.h"
@@ -22,6 +24,13 @@ class JitCompiler {
   ~JitCompiler();
   JitCompiler(const JitCompiler&) = delete;
   JitCompiler& operator=(const JitCompiler&) = delete;
+
+  // What is there before any path is.
+  struct Stub {
+    std::string name;
+    std::span<const uint8_t> code;
+  };
+  const std::vector<Stub>& stubs() const;
 
   // Whether a path may hold this instruction; the others are the interpreter's.
   static bool compiles(Op kind);

@@ -139,6 +139,9 @@ TEST_CASE("Options: accelerators") {
   CHECK(has(error_of({"-accel", "jit,tb-size=0"}), "tb-size=0 is not between 1 and 1024"));
   CHECK(has(error_of({"-accel", "jit,threshold=x"}), "threshold=x"));
   CHECK(has(error_of({"-accel", "jit,dump=on"}), "dump"));
+  CHECK(good({"-perfmap", "-jitdump"}).perf_map);
+  CHECK(has(error_of({"-accel", "interp", "-jitdump"}), "-jitdump: -accel interp"));
+  CHECK(has(error_of({"-perfmap", "-M", "virt,accel=interp"}), "-perfmap: -accel interp"));
   CHECK(has(error_of({"-accel", "kvm"}), "-accel kvm: not supported"));
   CHECK(has(error_of({"-accel", "fast"}), "no such accelerator"));
   CHECK(has(error_of({"-accel", "tcg,thread=single", "-smp", "2"}), "thread=single"));
