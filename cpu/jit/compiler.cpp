@@ -10,6 +10,7 @@
 #include "cpu/jit/emitter.h"
 #include "cpu/jit/helpers.h"
 #include "cpu/jit/optimize.h"
+#include "cpu/jit/trace_log.h"
 #include "io/log.h"
 
 namespace hv {
@@ -190,6 +191,7 @@ struct JitCompiler::Impl {
   Stubs stubs{};
   Enter enter = nullptr;
   NoErrors no_errors{};
+  asmjit::StringLogger logger{};
   asmjit::CodeHolder holder{};
 
   template <class Emit>
@@ -197,16 +199,23 @@ struct JitCompiler::Impl {
     holder.reset(asmjit::ResetPolicy::kSoft);
     holder.init(asmjit::Environment::host());
     holder.setErrorHandler(&no_errors);
+    if (log_enabled(kLogOutAsm)) {
+      logger.clear();
+      logger.setFlags(asmjit::FormatFlags::kHexImms | asmjit::FormatFlags::kHexOffsets);
+      logger.setIndentation(asmjit::FormatIndentationGroup::kCode, 2);
+      holder.setLogger(&logger);
+    }
     x86::Assembler assembler(&holder);
     emit(assembler);
     holder.flatten();
     holder.resolveUnresolvedLinks();
     return holder.codeSize();
   }
-  std::vector<uint8_t> finish(const void* at) {
+  std::vector<uint8_t> finish(const std::string& name, const void* at) {
     holder.relocateToBase(reinterpret_cast<uint64_t>(at));
     std::vector<uint8_t> code(holder.codeSize());
     holder.copyFlattenedData(code.data(), code.size());
+    log(kLogOutAsm, "OUT: {}, {} bytes at {}\n{}", name, code.size(), at, logger.data());
     return code;
   }
 
@@ -214,7 +223,7 @@ struct JitCompiler::Impl {
   const void* add(const std::string& name, Emit emit) {
     assemble(emit);
     const uint8_t* at = code_memory.address(stub_bytes);
-    const std::vector<uint8_t> code = finish(at);
+    const std::vector<uint8_t> code = finish(name, at);
     if (stub_bytes + code.size() > kStubBytes) std::abort();
     code_memory.write(stub_bytes, code.data(), code.size());
     stub_list.push_back({name, {at, code.size()}});
@@ -265,14 +274,16 @@ bool JitCompiler::ends_path(Op kind) {
 size_t JitCompiler::assemble(const Trace& recorded, NativeTrace& native) {
   Trace trace = recorded;
   optimize(trace);
+  if (log_enabled(kLogOp)) [[unlikely]]
+    log(kLogOp, "{}", to_text(trace));
   return impl_->assemble([&](x86::Assembler& a) {
     Emitter(a, impl_->stubs, impl_->features, impl_->memory, trace, native).emit();
   });
 }
 
-std::vector<uint8_t> JitCompiler::finish(NativeTrace& native, const void* at) {
+std::vector<uint8_t> JitCompiler::finish(const Trace& trace, NativeTrace& native, const void* at) {
   native.code = at;
-  std::vector<uint8_t> code = impl_->finish(at);
+  std::vector<uint8_t> code = impl_->finish(code_name(trace), at);
   native.code_bytes = code.size();
   return code;
 }

@@ -43,7 +43,7 @@ class JitCompiler {
   std::vector<uint8_t> compile(const Trace& trace, NativeTrace& native, Place place) {
     const size_t size = assemble(trace, native);
     const void* at = place(size);
-    return at ? finish(native, at) : std::vector<uint8_t>();
+    return at ? finish(trace, native, at) : std::vector<uint8_t>();
   }
 
   struct Result {
@@ -61,7 +61,7 @@ class JitCompiler {
  private:
   struct Impl;
   size_t assemble(const Trace& trace, NativeTrace& native);
-  std::vector<uint8_t> finish(NativeTrace& native, const void* at);
+  std::vector<uint8_t> finish(const Trace& trace, NativeTrace& native, const void* at);
   std::unique_ptr<Impl> impl_;
 };
 

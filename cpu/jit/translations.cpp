@@ -1,6 +1,5 @@
 #include "cpu/jit/translations.h"
 
-#include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -10,6 +9,7 @@
 #include "cpu/futex.h"
 #include "cpu/jit/code_listener.h"
 #include "cpu/jit/jit.h"
+#include "cpu/jit/trace_log.h"
 #include "cpu/tlb.h"
 
 namespace hv {
@@ -162,7 +162,7 @@ NativeTrace* Translations::translate(const CompileRequest& request) {
       });
   if (code.empty()) return nullptr;
   code_->write(offset, code.data(), code.size());
-  announce(fmt::format("guest_0x{:x}", request.trace.pc), {code_->address(offset), code.size()});
+  announce(code_name(request.trace), {code_->address(offset), code.size()});
   return add(request, std::move(native));
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What hartvisor tells of the code it compiles: -perfmap, -jitdump.
+"""What hartvisor tells of the code it compiles: -perfmap, -jitdump, -d op and -d out_asm.
 
 usage: compiled_code.py HARTVISOR [unittest arguments]
 """
@@ -117,6 +117,23 @@ class CompiledCode(unittest.TestCase):
                       [file for _, _, file in executable])  # fmt: skip
         # Nothing is writable and executable at once.
         self.assertEqual([line for line in maps if "w" in line[1] and "x" in line[1]], [])
+
+    def test_log_shows_paths_and_their_code(self):
+        _, text = self.run_to_end("-d", "op,out_asm")
+        paths = re.findall(r"^OP: path of (\d+) instructions at 0x([0-9a-f]+)(, a loop)?\n((?:0x.*\n)+)", text, re.M)
+        by_start = {int(start, 16): (int(count), bool(loop), lines) for count, start, loop, lines in paths}
+        count, loop, lines = by_start[BASE + 4]
+        self.assertEqual((count, loop, lines.count("\n")), (2, True, 2))
+        self.assertEqual(lines.splitlines()[0], "0x0000000080000004:  fff50513\taddi\ta0,a0,-1")
+        self.assertTrue(lines.splitlines()[1].endswith("bne\ta0,zero,0x80000004\t# taken"), lines)
+        # Each piece of code has its header, the stubs too, and the instructions it stands for.
+        code = dict(re.findall(r"^OUT: (\w+), \d+ bytes at 0x[0-9a-f]+\n((?:(?!OUT:|OP:).*\n)+)", text, re.M))
+        self.assertIn("push", code["jit_enter"])
+        self.assertEqual({f"guest_{start:#x}" for start in by_start}, {n for n in code if n.startswith("guest")})
+        self.assertRegex(code[f"guest_{BASE + 4:#x}"], r"addi\ta0,a0,-1\n  (lea|add|dec|sub) ")
+        help_text = subprocess.run([HARTVISOR, "-d", "help"], capture_output=True, text=True,
+                                   timeout=TIMEOUT).stdout  # fmt: skip
+        self.assertRegex(help_text, r"(?m)^op .*\n^out_asm ")
 
     def test_a_file_that_cannot_be_opened_is_one_line(self):
         self.write_guest(COUNT_DOWN)
