@@ -9,6 +9,7 @@
 #include "app/backends.h"
 #include "app/daemonize.h"
 #include "app/pid_file.h"
+#include "cpu/jit/perf_files.h"
 #include "io/log.h"
 #include "io/thread_safety.h"
 #include "main-loop/signal_watch.h"
@@ -105,6 +106,14 @@ class Application {
     VirtConfig& board = options_.machine;
     if (!options_.serial.empty()) {
       HV_TRY_ASSIGN(board.serial0, claim_chardev("-serial", options_.serial));
+    }
+    if (options_.perf_map) {
+      HV_TRY_ASSIGN(auto map, PerfMap::create());
+      board.jit->listeners.push_back(std::move(map));
+    }
+    if (options_.jit_dump) {
+      HV_TRY_ASSIGN(auto dump, JitDump::create());
+      board.jit->listeners.push_back(std::move(dump));
     }
     HV_TRY_ASSIGN(auto machine, VirtMachine::create(board, *backends_, *loop_, *vm_));
     vm_->set_machine(std::move(machine));

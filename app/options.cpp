@@ -91,7 +91,7 @@ Result<> check_chardevs(const Options& options) {
 }
 
 Result<> choose_accelerator(Options& options) {
-  static constexpr std::string_view kAvailable[] = {"interp", "jit", "tcg"};
+  static constexpr std::string_view kAvailable[] = {"jit", "interp", "tcg"};
   static constexpr std::string_view kElsewhere[] = {"kvm", "xen", "hvf", "nvmm", "whpx", "qtest"};
   const auto available = [](const std::string& name) {
     return std::ranges::find(kAvailable, name) != std::end(kAvailable);
@@ -100,9 +100,13 @@ Result<> choose_accelerator(Options& options) {
     if (!available(name) && std::ranges::find(kElsewhere, name) == std::end(kElsewhere))
       return fail("-accel {}: no such accelerator; '-accel help' lists them", name);
   if (!options.accelerators.empty() && std::ranges::none_of(options.accelerators, available))
-    return fail("-accel {}: not supported (use interp, jit or tcg)", options.accelerators.front());
+    return fail("-accel {}: not supported (use jit, interp or tcg)", options.accelerators.front());
   const auto chosen = std::ranges::find_if(options.accelerators, available);
-  if (chosen != options.accelerators.end() && *chosen == "jit") options.machine.jit = options.jit;
+  if (chosen == options.accelerators.end() || *chosen != "interp")
+    options.machine.jit = options.jit;
+  if (!options.machine.jit && (options.perf_map || options.jit_dump))
+    return fail("-{}: -accel interp makes no code to describe; use -accel jit",
+                options.perf_map ? "perfmap" : "jitdump");
   if (options.single_thread && options.machine.smp > 1)
     return fail("-accel thread=single: each of the {} harts has a thread of its own; leave it out",
                 options.machine.smp);

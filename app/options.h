@@ -76,7 +76,8 @@ struct Options {
   // -accel and -M accel=, first choice first.
   std::vector<std::string> accelerators;
   bool single_thread = false;  // tcg,thread=single
-  JitOptions jit;
+  JitOptions jit{.background = true};
+  bool perf_map = false, jit_dump = false;
 
   std::string name;          // -name guest=
   std::string process_name;  // -name process=

@@ -12,7 +12,7 @@ constexpr uint64_t kMaxThreshold = 1'000'000, kMaxCodeMib = 1024;
 
 constexpr const char* kVirtHelp =
     "virt options:\n"
-    "  accel=NAME         accelerator: interp, jit or tcg\n"
+    "  accel=NAME         accelerator: jit, interp or tcg\n"
     "  aclint=on|off      ACLINT in place of the CLINT, with its SSWI (default off)\n"
     "  append=TEXT        kernel command line\n"
     "  dtb=FILE           device tree to use\n"
@@ -35,12 +35,17 @@ Result<> take_fixed(KeyValues& values, std::string_view key, std::string_view on
   return {};
 }
 
-void add_accelerators(Options& options, std::string_view list) {
+// Whether one of them compiles.
+bool add_accelerators(Options& options, std::string_view list) {
+  bool compiles = false;
   while (!list.empty()) {
     const size_t colon = list.find(':');
-    options.accelerators.emplace_back(list.substr(0, colon));
+    const std::string_view name = list.substr(0, colon);
+    options.accelerators.emplace_back(name);
+    compiles = compiles || name == "jit" || name == "tcg";
     list = colon == std::string_view::npos ? std::string_view{} : list.substr(colon + 1);
   }
+  return compiles;
 }
 
 // Scripts pass empty variables; QEMU refuses these too.
@@ -110,27 +115,27 @@ Result<> accel(Options& options, const std::string& value) {
   if (asks_for_help(value)) {
     options.print_and_exit =
         "Accelerators:\n"
+        "jit     (interpreter, and compiled code where it is hot; the default)\n"
         "interp  (interpreter)\n"
-        "jit     (interpreter, and compiled code where it is hot)\n"
-        "tcg     (another word for interp)\n";
+        "tcg     (another word for jit)\n";
     return {};
   }
   HV_TRY_ASSIGN(auto values, KeyValues::parse("-accel", value, "accel"));
   const auto name = values.take("accel");
   if (!name) return fail("-accel {}: no accelerator is named; '-accel help' lists them", value);
-  add_accelerators(options, *name);
+  const bool compiles = add_accelerators(options, *name);
   if (const auto thread = values.take("thread")) {
     if (*thread != "single" && *thread != "multi")
       return fail("-accel: thread={} is neither single nor multi", *thread);
     options.single_thread = *thread == "single";
   }
-  if (*name == "jit") {
+  if (compiles) {
     HV_TRY_ASSIGN(const auto threshold, values.take_number("threshold"));
     HV_TRY_ASSIGN(const auto mib, values.take_number("tb-size"));
     if (threshold && *threshold > kMaxThreshold)
-      return fail("-accel jit: threshold={} is more than {}", *threshold, kMaxThreshold);
+      return fail("-accel {}: threshold={} is more than {}", *name, *threshold, kMaxThreshold);
     if (mib && (*mib < 1 || *mib > kMaxCodeMib))
-      return fail("-accel jit: tb-size={} is not between 1 and {} (MiB)", *mib, kMaxCodeMib);
+      return fail("-accel {}: tb-size={} is not between 1 and {} (MiB)", *name, *mib, kMaxCodeMib);
     if (threshold) options.jit.threshold = static_cast<uint32_t>(*threshold);
     if (mib) options.jit.code_bytes = *mib << 20;
     options.jit.background = options.jit.threshold > 1;

@@ -61,6 +61,15 @@ Result<> log_file(Options& options, const std::string& value) {
   return {};
 }
 
+Result<> perf_map(Options& options, const std::string&) {
+  options.perf_map = true;
+  return {};
+}
+Result<> jit_dump(Options& options, const std::string&) {
+  options.jit_dump = true;
+  return {};
+}
+
 Result<> help(Options& options, const std::string&) {
   options.print_and_exit = help_text(options.program);
   return {};

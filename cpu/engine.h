@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "cpu/hart.h"
 
 namespace hv {
+
+class CodeListener;
 
 enum class EngineExit {
   kRequest,  // hart.requests is not 0
@@ -42,6 +45,7 @@ struct JitOptions {
   size_t code_bytes = size_t{64} << 20;  // room for code, of all harts
   // Compile on a thread of its own; else the hart does it, and the code is there at once.
   bool background = false;
+  std::vector<std::shared_ptr<CodeListener>> listeners;  // cpu/jit/code_listener.h
 };
 // Makes each hart's engine: the interpreter with a compiler for hot code, which all harts share;
 // without the latter where the host has none. To be called by one hart after the other.

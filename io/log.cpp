@@ -18,6 +18,8 @@ constexpr std::array kItems{
     Item{"in_asm", kLogInAsm, "guest code when it is first decoded"},
     Item{"int", kLogInt, "exceptions and interrupts taken"},
     Item{"guest_errors", kLogGuestErrors, "invalid operations by the guest"},
+    Item{"op", kLogOp, "guest code as it is compiled, path by path"},
+    Item{"out_asm", kLogOutAsm, "the host code that is made of it"},
     Item{"unimp", kLogUnimp, "guest use of what hartvisor does not have"},
 };
 

@@ -19,6 +19,8 @@ enum LogItem : uint32_t {
   kLogInt = 1u << 1,          // int: traps and interrupts taken
   kLogGuestErrors = 1u << 2,  // guest_errors: invalid operations by the guest
   kLogUnimp = 1u << 3,        // unimp: use of something hartvisor does not have
+  kLogOp = 1u << 4,           // op: guest code as it is compiled
+  kLogOutAsm = 1u << 5,       // out_asm: what it is compiled to
 };
 
 namespace log_internal {

@@ -458,10 +458,11 @@ void Interpreter::compile_path() {
   if (NativeTrace* native = jit_->find(first->physical); native && jit_->ready(*native))
     return attach(*first, *native);
   std::vector<Block*> path;
+  const uint64_t pc = hart_.pc;
   bool loops = false;
   if (!follow_path(*first, path, loops)) return;
   bool nothing = false;
-  if (NativeTrace* native = jit_->compile(path, loops, version, nothing))
+  if (NativeTrace* native = jit_->compile(path, pc, loops, version, nothing))
     attach(*first, *native);
   else if (!nothing)
     cool(*first);
@@ -583,9 +584,8 @@ std::function<std::unique_ptr<Engine>(Hart&)> jit_engines(const JitOptions& opti
     std::unique_ptr<Jit> jit = *shared ? Jit::create(hart, options, *shared) : nullptr;
     // Once is enough: it is the same for all harts.
     if (!jit && hart.id == 0)
-      warn(hart.has(Ext::kC)
-               ? "-accel jit: the host gives no memory for code; using the interpreter"
-               : "-accel jit: needs -cpu c=on; using the interpreter");
+      warn(hart.has(Ext::kC) ? "the host gives no memory for compiled code; all is interpreted"
+                             : "code without the extension C is not compiled; all is interpreted");
     return std::make_unique<Interpreter>(hart, std::move(jit));
   };
 }

@@ -1,27 +1,23 @@
 #include "cpu/jit/code_memory.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstring>
 
 namespace hv::jit {
 
 std::unique_ptr<CodeMemory> CodeMemory::create(size_t size) {
-  const int file = memfd_create("hartvisor-code", MFD_CLOEXEC);
-  if (file < 0) return nullptr;
-  void* writable = MAP_FAILED;
-  void* executable = MAP_FAILED;
-  if (ftruncate(file, static_cast<off_t>(size)) == 0) {
-    writable = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    executable = mmap(nullptr, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
-  }
-  close(file);
-  if (writable != MAP_FAILED && executable != MAP_FAILED)
+  // No memfd: perf would look for the names of the code in that file, not in /tmp/perf-PID.map.
+  void* const writable =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (writable == MAP_FAILED) return nullptr;
+  // An old size of 0 maps the same pages once more.
+  void* const executable = mremap(writable, 0, size, MREMAP_MAYMOVE);
+  if (executable != MAP_FAILED && mprotect(executable, size, PROT_READ | PROT_EXEC) == 0)
     return std::unique_ptr<CodeMemory>(
         new CodeMemory(static_cast<uint8_t*>(writable), static_cast<uint8_t*>(executable), size));
-  if (writable != MAP_FAILED) munmap(writable, size);
   if (executable != MAP_FAILED) munmap(executable, size);
+  munmap(writable, size);
   return nullptr;
 }
 

@@ -10,6 +10,7 @@
 #include "cpu/jit/emitter.h"
 #include "cpu/jit/helpers.h"
 #include "cpu/jit/optimize.h"
+#include "cpu/jit/trace_log.h"
 #include "io/log.h"
 
 namespace hv {
@@ -227,10 +228,12 @@ struct JitCompiler::Impl {
   const GuestMemory& memory;
   CodeMemory& code_memory;
   size_t stub_bytes = 0;
+  std::vector<Stub> stub_list{};
   const HostFeatures features = host_features();
   Stubs stubs{};
   Enter enter = nullptr;
   NoErrors no_errors{};
+  asmjit::StringLogger logger{};
   asmjit::CodeHolder holder{};
 
   template <class Emit>
@@ -238,46 +241,62 @@ struct JitCompiler::Impl {
     holder.reset(asmjit::ResetPolicy::kSoft);
     holder.init(asmjit::Environment::host());
     holder.setErrorHandler(&no_errors);
+    if (log_enabled(kLogOutAsm)) {
+      logger.clear();
+      logger.setFlags(asmjit::FormatFlags::kHexImms | asmjit::FormatFlags::kHexOffsets);
+      logger.setIndentation(asmjit::FormatIndentationGroup::kCode, 2);
+      holder.setLogger(&logger);
+    }
     x86::Assembler assembler(&holder);
     emit(assembler);
     holder.flatten();
     holder.resolveUnresolvedLinks();
     return holder.codeSize();
   }
-  std::vector<uint8_t> finish(const void* at) {
+  std::vector<uint8_t> finish(const std::string& name, const void* at) {
     holder.relocateToBase(reinterpret_cast<uint64_t>(at));
     std::vector<uint8_t> code(holder.codeSize());
     holder.copyFlattenedData(code.data(), code.size());
+    log(kLogOutAsm, "OUT: {}, {} bytes at {}\n{}", name, code.size(), at, logger.data());
     return code;
   }
 
   template <class Emit>
-  const void* add(Emit emit) {
+  const void* add(const std::string& name, Emit emit) {
     assemble(emit);
     const uint8_t* at = code_memory.address(stub_bytes);
-    const std::vector<uint8_t> code = finish(at);
+    const std::vector<uint8_t> code = finish(name, at);
     if (stub_bytes + code.size() > kStubBytes) std::abort();
     code_memory.write(stub_bytes, code.data(), code.size());
+    stub_list.push_back({name, {at, code.size()}});
     stub_bytes = (stub_bytes + code.size() + 15) / 16 * 16;
     return at;
   }
 
   void make_stubs() {
-    enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add(emit_enter)));
-    stubs.leave = add(emit_leave);
-    stubs.far = add([&](auto& a) { emit_far(a, stubs.leave); });
-    stubs.exception = add([&](auto& a) { emit_leave_at(a, NativeExit::kException, stubs.leave); });
-    stubs.interpret = add([&](auto& a) { emit_leave_at(a, NativeExit::kInterpret, stubs.leave); });
-    stubs.returned = add([&](auto& a) { emit_returned(a, stubs.far); });
-    stubs.called = add(emit_called);
-    stubs.unlinked = add([&](auto& a) { emit_leave_for(a, NativeExit::kPlace, stubs.leave); });
-    stubs.request = add([&](auto& a) { emit_leave_for(a, NativeExit::kRequest, stubs.leave); });
+    enter = reinterpret_cast<Enter>(reinterpret_cast<uintptr_t>(add("jit_enter", emit_enter)));
+    stubs.leave = add("jit_leave", emit_leave);
+    stubs.far = add("jit_far", [&](auto& a) { emit_far(a, stubs.leave); });
+    stubs.exception = add("jit_exception",
+                          [&](auto& a) { emit_leave_at(a, NativeExit::kException, stubs.leave); });
+    stubs.interpret = add("jit_interpret",
+                          [&](auto& a) { emit_leave_at(a, NativeExit::kInterpret, stubs.leave); });
+    stubs.returned = add("jit_returned", [&](auto& a) { emit_returned(a, stubs.far); });
+    stubs.called = add("jit_called", emit_called);
+    stubs.unlinked =
+        add("jit_unlinked", [&](auto& a) { emit_leave_for(a, NativeExit::kPlace, stubs.leave); });
+    stubs.request =
+        add("jit_request", [&](auto& a) { emit_leave_for(a, NativeExit::kRequest, stubs.leave); });
     for (const bool floats : {false, true}) {
+      const auto call = [&](const char* what, Call kind) {
+        return add(fmt::format("jit_call_{}{}", what, floats ? "_keeping_f" : ""),
+                   [&](auto& a) { emit_call(a, kind, floats); });
+      };
       Stubs::Calls& calls = floats ? stubs.float_calls : stubs.calls;
-      calls.op = add([&](auto& a) { emit_call(a, Call::kOp, floats); });
-      calls.load = add([&](auto& a) { emit_call(a, Call::kLoad, floats); });
-      calls.store = add([&](auto& a) { emit_call(a, Call::kStore, floats); });
-      calls.system = add([&](auto& a) { emit_call(a, Call::kSystem, floats); });
+      calls.op = call("op", Call::kOp);
+      calls.load = call("load", Call::kLoad);
+      calls.store = call("store", Call::kStore);
+      calls.system = call("system", Call::kSystem);
     }
   }
 };
@@ -298,14 +317,16 @@ bool JitCompiler::ends_path(Op kind) {
 size_t JitCompiler::assemble(const Trace& recorded, NativeTrace& native) {
   Trace trace = recorded;
   optimize(trace);
+  if (log_enabled(kLogOp)) [[unlikely]]
+    log(kLogOp, "{}", to_text(trace));
   return impl_->assemble([&](x86::Assembler& a) {
     Emitter(a, impl_->stubs, impl_->features, impl_->memory, trace, native).emit();
   });
 }
 
-std::vector<uint8_t> JitCompiler::finish(NativeTrace& native, const void* at) {
+std::vector<uint8_t> JitCompiler::finish(const Trace& trace, NativeTrace& native, const void* at) {
   native.code = at;
-  std::vector<uint8_t> code = impl_->finish(at);
+  std::vector<uint8_t> code = impl_->finish(code_name(trace), at);
   native.code_bytes = code.size();
   return code;
 }
@@ -319,6 +340,10 @@ JitCompiler::Result JitCompiler::enter(Hart& hart, const NativeTrace& trace, uin
   hart.native_page = pc & kPageMask;
   impl_->enter(&hart, trace.code, &result);
   return result;
+}
+
+const std::vector<JitCompiler::Stub>& JitCompiler::stubs() const {
+  return impl_->stub_list;
 }
 
 const void* JitCompiler::unlinked() const {

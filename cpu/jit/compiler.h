@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "cpu/hart.h"
@@ -23,6 +25,13 @@ class JitCompiler {
   JitCompiler(const JitCompiler&) = delete;
   JitCompiler& operator=(const JitCompiler&) = delete;
 
+  // What is there before any path is.
+  struct Stub {
+    std::string name;
+    std::span<const uint8_t> code;
+  };
+  const std::vector<Stub>& stubs() const;
+
   // Whether a path may hold this instruction; the others are the interpreter's.
   static bool compiles(Op kind);
   // Whether nothing of it can come behind this one.
@@ -34,7 +43,7 @@ class JitCompiler {
   std::vector<uint8_t> compile(const Trace& trace, NativeTrace& native, Place place) {
     const size_t size = assemble(trace, native);
     const void* at = place(size);
-    return at ? finish(native, at) : std::vector<uint8_t>();
+    return at ? finish(trace, native, at) : std::vector<uint8_t>();
   }
 
   struct Result {
@@ -52,7 +61,7 @@ class JitCompiler {
  private:
   struct Impl;
   size_t assemble(const Trace& trace, NativeTrace& native);
-  std::vector<uint8_t> finish(NativeTrace& native, const void* at);
+  std::vector<uint8_t> finish(const Trace& trace, NativeTrace& native, const void* at);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/jit/helpers.h"
+#include "cpu/jit/trace_log.h"
 
 namespace hv::jit {
 namespace {
@@ -137,6 +138,8 @@ void Emitter::emit() {
   for (index_ = 0; index_ < count; ++index_) {
     const TraceOp& op = trace_.ops[index_];
     const bool last = index_ + 1 == count && !trace_.loops;
+    if (a_.hasEmitterFlag(asmjit::EmitterFlags::kLogComments)) [[unlikely]]
+      a_.comment(to_text(trace_, op).c_str());
     if (op.form == TraceOp::Form::kNothing) continue;
     if (op_has(op.kind, op_flags::kBranch)) {
       emit_branch(op, last);

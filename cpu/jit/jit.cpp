@@ -72,10 +72,11 @@ bool Jit::make_trace(const std::vector<Block*>& blocks, bool loops, CompileReque
   return true;
 }
 
-NativeTrace* Jit::compile(const std::vector<Block*>& blocks, bool loops, uint32_t version,
-                          bool& nothing) {
+NativeTrace* Jit::compile(const std::vector<Block*>& blocks, uint64_t pc, bool loops,
+                          uint32_t version, bool& nothing) {
   CompileRequest request{
       .trace = {}, .sources = {}, .physical = blocks.front()->physical, .version = version};
+  request.trace.pc = pc;
   if (!make_trace(blocks, loops, request)) return nullptr;
   nothing = request.trace.ops.empty();
   return nothing ? nullptr : shared_->compile(std::move(request));

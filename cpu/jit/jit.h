@@ -31,8 +31,8 @@ class Jit {
   NativeTrace* find(uint64_t physical) { return shared_->find(physical); }
   bool queued(uint64_t physical) { return shared_->queued(physical); }
   // Compiles what `blocks` hold, which ran one after the other; they are in one page. `loops`: the
-  // last one led to the first. nullptr: not yet, or no room; `nothing`: never.
-  NativeTrace* compile(const std::vector<Block*>& blocks, bool loops, uint32_t version,
+  // last one led to the first, which is at `pc`. nullptr: not yet, or no room; `nothing`: never.
+  NativeTrace* compile(const std::vector<Block*>& blocks, uint64_t pc, bool loops, uint32_t version,
                        bool& nothing);
   // The page's version, if what is compiled from it can be kept; else 0.
   uint32_t watch(const Block& block) {

@@ -51,6 +51,9 @@ struct ProbeGroup {
 // Hart thread only, like what it is made from.
 struct Trace {
   std::vector<TraceOp> ops;
+  // Virtual address of the first one when the path was recorded. Only for people: others may run
+  // the code elsewhere.
+  uint64_t pc = 0;
   std::vector<ProbeGroup> groups;
   // Behind the last op the path is at its beginning again.
   bool loops = false;

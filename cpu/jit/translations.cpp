@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "cpu/futex.h"
+#include "cpu/jit/code_listener.h"
 #include "cpu/jit/jit.h"
+#include "cpu/jit/trace_log.h"
 #include "cpu/tlb.h"
 
 namespace hv {
@@ -40,6 +42,7 @@ Translations::Translations(const GuestMemory& memory, CodePages& pages, const Ji
                                     std::max(options.code_bytes, 2 * kHostPage))) {
   if (!code_) return;
   compiler_ = std::make_unique<JitCompiler>(memory, *code_);
+  for (const JitCompiler::Stub& stub : compiler_->stubs()) announce(stub.name, stub.code);
   const size_t room = code_->size() - JitCompiler::kStubBytes;
   region_size_ = region_size_for(room);
   regions_.resize(room / region_size_);
@@ -159,7 +162,12 @@ NativeTrace* Translations::translate(const CompileRequest& request) {
       });
   if (code.empty()) return nullptr;
   code_->write(offset, code.data(), code.size());
+  announce(code_name(request.trace), {code_->address(offset), code.size()});
   return add(request, std::move(native));
+}
+
+void Translations::announce(const std::string& name, std::span<const uint8_t> code) const {
+  for (const auto& listener : options_.listeners) listener->code_made(name, code.data(), code);
 }
 
 NativeTrace* Translations::add(const CompileRequest& request, std::unique_ptr<NativeTrace> native) {

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -94,6 +96,7 @@ class Translations {
 
   Translations(const GuestMemory& memory, CodePages& pages, const JitOptions& options);
   NativeTrace* translate(const CompileRequest& request) HV_EXCLUDES(compile_mutex_);
+  void announce(const std::string& name, std::span<const uint8_t> code) const;
   NativeTrace* add(const CompileRequest& request, std::unique_ptr<NativeTrace> native);
   // Offset of room for `size` bytes, kNoRoom if there is none now.
   size_t allocate(size_t size) HV_REQUIRES(pages_.mutex());

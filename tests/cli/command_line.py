@@ -152,6 +152,10 @@ class CommandLine(unittest.TestCase):
             ("/nope", *guest, "-qmp", "unix:/nope/qmp,server=on,wait=off"),
             ("/nope", *guest, "-daemonize", "-pidfile", "/nope/pid"),
             ("foo", *guest, "-d", "foo"),
+            ("-accel kvm", *guest, "-accel", "kvm"),
+            ("-accel fast", *guest, "-accel", "jit:fast"),
+            ("tb-size=0", *guest, "-accel", "tcg,tb-size=0"),
+            ("threshold", *guest, "-accel", "interp,threshold=1"),
         ]:
             with self.subTest(arguments=arguments[-3:]):
                 self.assert_refused(expected, *arguments)
@@ -253,6 +257,10 @@ class CommandLine(unittest.TestCase):
              '{"driver":"virtio-blk-device","drive":"n","id":"v","iothread":"t"}'],
             ["-object", "rng-random,filename=/dev/urandom,id=rng",
              "--device", "virtio-rng-device,rng=rng"],
+            ["-accel", "interp"],
+            ["-accel", "jit,threshold=0,tb-size=1"],
+            ["-accel", "kvm:tcg,thread=multi,tb-size=512"],
+            ["-M", "virt,accel=kvm:jit"],
             ["-name", "guest=g,debug-threads=on", "-no-user-config", "-nodefaults", "-accel", "tcg",
              "-smp", "2,sockets=2,cores=1,threads=1", "-rtc", "base=utc", "-vga", "none",
              "-net", "none", "-parallel", "none", "-monitor", "none", "-msg", "timestamp=on"],
@@ -260,6 +268,13 @@ class CommandLine(unittest.TestCase):
             with self.subTest(arguments=arguments):
                 result = self.run_hv(*guest, *arguments)
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+    def test_one_line_says_that_nothing_is_compiled(self):
+        guest = self.guest(POWER_OFF) + ["-smp", "2", "-cpu", "rv64,c=off"]
+        result = self.run_hv(*guest)
+        self.assertEqual((result.returncode, result.stderr.count("\n")), (0, 1), result.stderr)
+        self.assertIn("all is interpreted", result.stderr)
+        self.assertEqual(self.run_hv(*guest, "-accel", "interp").stderr, "")
 
     # --- background
 

@@ -26,8 +26,8 @@ class Boot(unittest.TestCase):
     def test_eight_harts_reach_user_space_and_power_off(self):
         self.boots_and_powers_off(8)
 
-    def test_four_harts_boot_on_compiled_code(self):
-        self.boots_and_powers_off(4, more=("-accel", "jit"))
+    def test_four_harts_boot_on_the_interpreter(self):
+        self.boots_and_powers_off(4, more=("-accel", "interp"))
 
     def test_four_harts_work_with_all_code_compiled_and_little_room_for_it(self):
         # Far more code than room, so compiled code is dropped all the time; a module comes and goes

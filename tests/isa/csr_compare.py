@@ -104,10 +104,10 @@ def build(folder, compiler):
     return rows, program
 
 
-def run(emulator, cpu, program, count):
+def run(emulator, cpu, program, count, *more):
     """The sweep's characters and the values read back."""
     done = subprocess.run([emulator, "-M", "virt", "-cpu", cpu, "-bios", "none", "-kernel", program,
-                           "-display", "none", "-monitor", "none", "-serial", "stdio"],
+                           "-display", "none", "-monitor", "none", "-serial", "stdio", *more],
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S)
     if done.returncode != 0:
         sys.exit(f"{emulator}: exit status {done.returncode}: {done.stderr.decode()}")
@@ -133,6 +133,7 @@ def compare(rows, expected, actual):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("hartvisor")
+    parser.add_argument("--accel", default="jit", help="hartvisor's")
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--qemu", default=os.environ.get("HV_QEMU", "qemu-system-riscv64"))
     options = parser.parse_args()
@@ -142,7 +143,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         rows, program = build(pathlib.Path(folder), options.compiler)
         expected = run(options.qemu, QEMU_CPU, program, len(rows))
-        actual = run(options.hartvisor, CPU, program, len(rows))
+        actual = run(options.hartvisor, CPU, program, len(rows), "-accel", options.accel)
     found = compare(rows, expected, actual)
     print(f"{len(rows)} patterns in {len(CSRS)} registers: " + ("DIFFERENT" if found else "same"))
     for line in found[:40]:

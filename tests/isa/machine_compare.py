@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the programs of tests/isa/machine on QEMU's virt board and on ours and compares what they print.
 
-usage: machine_compare.py HARTVISOR [--compiler CC] [--qemu QEMU] [PROGRAM...]
+usage: machine_compare.py HARTVISOR [--accel NAME] [--compiler CC] [--qemu QEMU] [PROGRAM...]
 
 A program's lines "// cpu: MODEL,PROPERTIES" say with which processors it is run. QEMU is the
 environment's HV_QEMU unless given, else qemu-system-riscv64; properties that an older one does not
@@ -33,10 +33,10 @@ def build(folder, compiler, source):
     return program
 
 
-def run(emulator, cpu, program):
+def run(emulator, cpu, program, *more):
     """The lines printed; None: the emulator does not know the processor."""
     done = subprocess.run([emulator, "-M", "virt", "-cpu", cpu, "-bios", "none", "-kernel", program,
-                           "-display", "none", "-monitor", "none", "-serial", "stdio"],
+                           "-display", "none", "-monitor", "none", "-serial", "stdio", *more],
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S)
     if done.returncode != 0:
         text = done.stderr.decode()
@@ -49,6 +49,7 @@ def run(emulator, cpu, program):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("hartvisor")
+    parser.add_argument("--accel", default="jit", help="hartvisor's")
     parser.add_argument("programs", nargs="*")
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--qemu", default=os.environ.get("HV_QEMU", "qemu-system-riscv64"))
@@ -66,7 +67,7 @@ def main():
                 if expected is None:
                     print(f"{source.name} {cpu}: not known to this QEMU")
                     continue
-                actual = run(options.hartvisor, cpu, program)
+                actual = run(options.hartvisor, cpu, program, "-accel", options.accel)
                 compared += 1
                 if actual == expected and expected:
                     print(f"{source.name} {cpu}: {len(expected)} lines, same")

@@ -72,9 +72,9 @@ def build(program, folder, compiler):
     return binary
 
 
-def run(emulator, binary):
+def run(emulator, binary, *more):
     done = subprocess.run([emulator, "-M", "virt", "-cpu", "max", "-bios", "none", "-kernel",
-                           binary, "-display", "none", "-monitor", "none", "-serial", "stdio"],
+                           binary, "-display", "none", "-monitor", "none", "-serial", "stdio", *more],
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S)
     if done.returncode != 0:
         sys.exit(f"{emulator}: exit status {done.returncode}: {done.stderr.decode()}")
@@ -84,6 +84,7 @@ def run(emulator, binary):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("hartvisor")
+    parser.add_argument("--accel", default="jit", help="hartvisor's")
     parser.add_argument("--compiler", default="riscv64-linux-gnu-gcc")
     parser.add_argument("--qemu", default=os.environ.get("HV_QEMU", "qemu-system-riscv64"))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
@@ -95,7 +96,8 @@ def main():
     program = newer_program(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         binary = build(program, pathlib.Path(folder), options.compiler)
-        found = differences(program, run(options.qemu, binary), run(options.hartvisor, binary))
+        ours = run(options.hartvisor, binary, "-accel", options.accel)
+        found = differences(program, run(options.qemu, binary), ours)
     total = sum(count for count, _ in program.groups)
     print(f"{total} results, " + ("DIFFERENT" if found else "same"))
     for line in found:

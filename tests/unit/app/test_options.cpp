@@ -108,19 +108,40 @@ TEST_CASE("Options: no option is both taken and refused") {
 }
 
 TEST_CASE("Options: accelerators") {
-  good({"-accel", "tcg,thread=multi", "-smp", "4"});
-  good({"-accel", "kvm", "-accel", "tcg"});
-  good({"-M", "virt,accel=kvm:tcg"});
-  good({"-accel", "tcg,thread=single"});
+  for (const std::vector<std::string>& compiles :
+       std::vector<std::vector<std::string>>{{},
+                                             {"-accel", "jit"},
+                                             {"-accel", "tcg"},
+                                             {"-accel", "tcg,thread=multi", "-smp", "4"},
+                                             {"-accel", "kvm", "-accel", "tcg"},
+                                             {"-accel", "kvm:tcg"},
+                                             {"-accel", "tcg", "-accel", "interp"},
+                                             {"-M", "virt,accel=kvm:tcg"},
+                                             {"-M", "virt,accel=jit"},
+                                             {"-accel", "tcg,thread=single"}}) {
+    INFO(fmt::format("{}", fmt::join(compiles, " ")));
+    const Options options = good(compiles);
+    REQUIRE(options.machine.jit);
+    CHECK(options.machine.jit->threshold == 64);
+    CHECK(options.machine.jit->background);
+  }
+  CHECK_FALSE(good({"-accel", "interp"}).machine.jit);
+  CHECK_FALSE(good({"-M", "virt,accel=kvm:interp:jit"}).machine.jit);
+  CHECK_FALSE(good({"-accel", "interp", "-accel", "jit"}).machine.jit);
   const Options jit = good({"-accel", "jit,threshold=7,tb-size=3"});
   REQUIRE(jit.machine.jit);
   CHECK(jit.machine.jit->threshold == 7);
   CHECK(jit.machine.jit->code_bytes == 3 << 20);
-  CHECK(good({"-M", "virt,accel=jit"}).machine.jit);
-  CHECK_FALSE(good({"-accel", "interp", "-accel", "jit"}).machine.jit);
+  // Tests count on the code being there at once.
+  CHECK_FALSE(good({"-accel", "jit,threshold=1"}).machine.jit->background);
+  CHECK(good({"-accel", "kvm:tcg,tb-size=256"}).machine.jit->code_bytes == 256 << 20);
+  CHECK(has(error_of({"-accel", "interp,tb-size=3"}), "tb-size"));
   CHECK(has(error_of({"-accel", "jit,tb-size=0"}), "tb-size=0 is not between 1 and 1024"));
   CHECK(has(error_of({"-accel", "jit,threshold=x"}), "threshold=x"));
   CHECK(has(error_of({"-accel", "jit,dump=on"}), "dump"));
+  CHECK(good({"-perfmap", "-jitdump"}).perf_map);
+  CHECK(has(error_of({"-accel", "interp", "-jitdump"}), "-jitdump: -accel interp"));
+  CHECK(has(error_of({"-perfmap", "-M", "virt,accel=interp"}), "-perfmap: -accel interp"));
   CHECK(has(error_of({"-accel", "kvm"}), "-accel kvm: not supported"));
   CHECK(has(error_of({"-accel", "fast"}), "no such accelerator"));
   CHECK(has(error_of({"-accel", "tcg,thread=single", "-smp", "2"}), "thread=single"));
