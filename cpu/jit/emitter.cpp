@@ -112,6 +112,11 @@ void Emitter::emit() {
   assign_float_registers();
   asmjit::Label top = a_.newLabel();
   if (trace_.loops) {
+    // No round changes FS or frm then.
+    if (uses_float_ && std::ranges::none_of(trace_.ops, [](const TraceOp& op) {
+          return op_has(op.kind, op_flags::kSystem) && op_has(op.kind, op_flags::kEndsBlock);
+        }))
+      check_float(trace_.ops.front(), false);
     // Whatever an iteration may leave in registers, the next finds there.
     uint32_t changed = 0;
     for (const TraceOp& op : trace_.ops)

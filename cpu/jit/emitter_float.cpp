@@ -102,9 +102,21 @@ void Emitter::check_float(const TraceOp& op, bool changes) {
     float_checked_ = true;
   }
   if (changes && !float_marked_) {
-    a_.or_(x86::qword_ptr(kHart,
-                          HV_HART_OFFSET(csr) + static_cast<int32_t>(offsetof(CsrState, mstatus))),
-           static_cast<int32_t>(kMstatusFs));
+    // Read first: a store in each round of a loop would make the rounds wait for each other.
+    const x86::Mem mstatus = x86::dword_ptr(
+        kHart, HV_HART_OFFSET(csr) + static_cast<int32_t>(offsetof(CsrState, mstatus)));
+    static constexpr auto kDirty = static_cast<int32_t>(kMstatusFs);
+    const asmjit::Label mark = a_.newLabel(), marked = a_.newLabel();
+    a_.mov(x86::eax, mstatus);
+    a_.not_(x86::eax);
+    a_.test(x86::eax, kDirty);
+    a_.jnz(mark);
+    a_.bind(marked);
+    out_of_line([this, mark, marked, mstatus] {
+      a_.bind(mark);
+      a_.or_(mstatus, kDirty);
+      a_.jmp(marked);
+    });
     float_marked_ = true;
   }
 }
@@ -211,14 +223,16 @@ bool Emitter::emit_float_access(const TraceOp& op) {
   a_.bind(slow.back);
   slow_.push_back(slow);
   if (store) return true;
-  const unsigned size = access_size(op.kind);
+  const unsigned size = access_size(op.kind), rd = op.fields.rd & 31;
   if (size == 4) {
     a_.mov(x86::rcx, kBoxSingle);
     a_.or_(x86::rax, x86::rcx);
   } else if (size == 2) {
     a_.or_(x86::rax, kBoxHalf);
+  } else if (float_assigned(rd)) {
+    float_written(rd, float_host(rd), false);
+    return true;
   }
-  const unsigned rd = op.fields.rd & 31;
   if (float_assigned(rd)) {
     a_.movq(float_host(rd), x86::rax);
     float_written(rd, float_host(rd), size < 8);
@@ -228,13 +242,15 @@ bool Emitter::emit_float_access(const TraceOp& op) {
   return true;
 }
 
-// Loads to rax, without a box.
+// Loads doubles to where they belong, else to rax, without a box.
 void Emitter::emit_float_transfer(const TraceOp& op, x86::Mem memory) {
   if (!op_has(op.kind, op_flags::kWrites)) {
     if (memory.size() == 2)
       a_.movzx(x86::eax, memory);
     else if (memory.size() == 4)
       a_.mov(x86::eax, memory);
+    else if (float_assigned(op.fields.rd & 31))
+      a_.movsd(float_host(op.fields.rd & 31), memory);
     else
       a_.mov(x86::rax, memory);
     return;

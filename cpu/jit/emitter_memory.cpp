@@ -208,7 +208,9 @@ void Emitter::emit_slow_accesses() {
       a_.mov(x86::rcx, address_of(reinterpret_cast<const void*>(load_helper(op.kind))));
       a_.call(address_of(calls().load));
       a_.jz(slow.exception);
-      if (!op_has(op.kind, op_flags::kFp) && assigned(op.fields.rd))
+      if (op.kind == Op::fld && float_assigned(op.fields.rd & 31))
+        a_.movq(float_host(op.fields.rd & 31), x86::rax);
+      else if (!op_has(op.kind, op_flags::kFp) && assigned(op.fields.rd))
         a_.mov(host(op.fields.rd), x86::rax);
     }
     a_.jmp(slow.back);
