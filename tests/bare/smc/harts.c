@@ -138,7 +138,7 @@ void __attribute__((interrupt(KIND), aligned(4))) bare_trap(void) {
   } else if (cause == (1ul << 63 | TIMER_INTERRUPT)) {
     set_tick(~0ul);
     if (hart->on_tick) hart->on_tick(hart_id());
-  } else if (cause == 12 && hart->may_fault) {
+  } else if ((cause == 12 && hart->may_fault) || (cause == 13 && hart->may_fault == 2)) {
     // Functions that may fault call nothing, so ra still holds the way back.
     ++hart->counts.faults;
     write_csr(PC, landing);

@@ -211,7 +211,8 @@ static void run_remapped(u64 hart, const struct Function* f, const struct Functi
   const u64 values[STATES] = {evaluate(f, argument, address, &evaluation),
                               evaluate(g, argument, address, &evaluation), FAULTED};
   u64 data = 0, exact = 0;
-  harts[hart].may_fault = 1;
+  // Until the fence, code may be fetched by the old translation and its constants no longer.
+  harts[hart].may_fault = 2;
   while (!plan.stop) {
     const u64 before = __atomic_load_n(&plan.sequence, __ATOMIC_SEQ_CST), state = plan.state;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
