@@ -96,7 +96,9 @@ void Emitter::assign_registers() {
     if (op.group >= 0 && !op.probes)
       ++named[kRegisters + trace_.groups[static_cast<size_t>(op.group)].slot];
   for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::stable_sort(order, [&](unsigned a, unsigned b) { return named[a] > named[b]; });
+  std::ranges::sort(order, [&](unsigned a, unsigned b) {
+    return named[a] != named[b] ? named[a] > named[b] : a < b;
+  });
   host_.fill(-1);
   slot_host_.fill(-1);
   for (size_t i = 0; i < kPool.size() && named[order[i]] > 0; ++i) {

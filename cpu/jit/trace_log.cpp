@@ -12,7 +12,7 @@
 namespace hv {
 namespace {
 
-constexpr std::array kNames = {
+constexpr std::array<const char*, static_cast<size_t>(Op::kCount)> kNames = {
     "illegal",
 #define INSN(id, pattern, format, ext, flags) #id,
 #define FORM(id, base, pattern, format, ext, flags)

@@ -55,7 +55,7 @@ struct Counts {
 struct Hart {
   u64 random;
   volatile u64 requested, served, wanted;  // fences that others ask for
-  volatile u64 may_fault;  // 1: fetches; 2: loads of their constants too
+  volatile u64 may_fault;                  // 1: fetches; 2: loads of their constants too
   volatile u64 probing;
   u64 window_changed;  // WINDOW_A does not show the hart's pages as they are
   void (*on_tick)(u64 hart);
