@@ -63,8 +63,9 @@ uint32_t CodePages::begin_watch(Hart& hart, uint64_t page) {
       std::vector<Writer>& waits = settling_[page];
       for (; writers; writers &= writers - 1) {
         const auto writer = static_cast<unsigned>(__builtin_ctzll(writers));
-        wanted_[writer].push_back(page);
-        waits.push_back({writer, harts_.post ? harts_.post(writer) : 0});
+        const auto [wanted, first] = wanted_[writer].try_emplace(page, 0);
+        if (first && harts_.post) wanted->second = harts_.post(writer);
+        waits.push_back({writer, wanted->second});
       }
     }
   }
@@ -105,7 +106,8 @@ void CodePages::release(Hart& hart) {
   std::vector<uint64_t> pages;
   {
     MutexLock lock(mutex_);
-    pages.swap(wanted_[hart.id]);
+    for (const auto& [page, ticket] : wanted_[hart.id]) pages.push_back(page);
+    wanted_[hart.id].clear();
   }
   if (pages.empty()) return;
   std::ranges::sort(pages);

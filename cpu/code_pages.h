@@ -152,8 +152,8 @@ class CodePages final : public WriteWatcher {
       HV_GUARDED_BY(mutex_);
   // The writers that a kSettling page waits for.
   std::unordered_map<uint64_t, std::vector<Writer>> settling_ HV_GUARDED_BY(mutex_);
-  // What release() is to drop, by hart.
-  std::vector<std::vector<uint64_t>> wanted_ HV_GUARDED_BY(mutex_);
+  // What release() is to drop, by hart: pages, and the tickets by which it was asked.
+  std::vector<std::unordered_map<uint64_t, uint64_t>> wanted_ HV_GUARDED_BY(mutex_);
   std::vector<uint64_t> changes_ HV_GUARDED_BY(mutex_);
   std::atomic<uint64_t> changes_end_{0};
 };
