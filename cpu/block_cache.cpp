@@ -186,13 +186,15 @@ Block* BlockCache::build(const Source& source) {
 
 // keep: the block goes to the cache's memory, else to single_.
 Block* BlockCache::decode(const Source& source, unsigned max_ops, bool keep) {
-  const uint64_t verified = keep && !source.host2 ? watch(source.physical) : hart_.code_generation;
+  uint64_t verified = keep && !source.host2 ? watch(source.physical) : hart_.code_generation;
   std::array<uint8_t, kMaxBlockBytes + 4> code;
   size_t available = std::min<size_t>(source.bytes, max_ops * 4);
-  if (source.bytes == 2)
+  copy_code(code.data(), source.host, available);
+  if (source.bytes == 2) {
+    // These were read before the page was watched.
+    if (!std::equal(source.last, source.last + 2, code.begin())) verified = hart_.code_generation;
     std::copy_n(source.last, 2, code.begin());
-  else
-    copy_code(code.data(), source.host, available);
+  }
   if (source.host2) {
     copy_from_guest(code.data() + 2, source.host2, 2);
     available = 4;

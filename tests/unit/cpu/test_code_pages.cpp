@@ -3,6 +3,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cpu/code_pages.h"
@@ -159,6 +160,48 @@ TEST_CASE("a page table that is executed is watched like other code") {
   uint32_t value;
   REQUIRE(load_memory<uint32_t>(t.a.hart, kData, value));
   CHECK(t.changes() == std::vector<uint64_t>{kRoot});
+}
+
+TEST_CASE("a hart that rests is asked once, however often the page changes") {
+  TwoHarts t;
+  t.store(t.b);
+  t.pages().set_harts({.post = [&](unsigned hart) { return ++t.posted.at(hart); },
+                       .settled = [](unsigned, uint64_t) { return true; }});
+  unsigned watched = 0;
+  for (unsigned turn = 0; turn < 2000; ++turn) {
+    if (!t.watch(t.a)) continue;
+    ++watched;
+    t.a.poke<uint32_t>(kCode, turn);
+  }
+  CHECK(watched > 10);
+  CHECK(t.posted == std::vector<uint64_t>{0, 1});
+  t.release(t.b);
+  t.store(t.b);
+  for (unsigned turn = 0; turn < 300 && t.posted[1] == 1; ++turn) t.watch(t.a);
+  CHECK(t.posted == std::vector<uint64_t>{0, 2});
+}
+
+// b rests behind its store, which comes while the page begins to be watched.
+TEST_CASE("fence.i shows what the last two bytes of a page became while it was decoded") {
+  using namespace rv;
+  TwoHarts t;
+  constexpr uint64_t kLast = kCode + kPage - 2;
+  constexpr uint16_t kOne = 0x4505, kTwo = 0x4509;  // c.li a0
+  const auto store = [&](uint16_t code) { REQUIRE(store_memory<uint16_t>(t.b.hart, kLast, code)); };
+  t.a.put(kCode + kPage, {wfi()});
+  store(kOne);
+  bool asked = false;
+  t.pages().set_harts({.post =
+                           [&](unsigned) {
+                             if (!std::exchange(asked, true)) store(kTwo);
+                             return uint64_t{1};
+                           },
+                       .settled = [](unsigned, uint64_t) { return true; }});
+  t.a.run(kLast);
+  REQUIRE(asked);
+  t.a.engine->fence_i();
+  t.a.run(kLast);
+  CHECK(t.a.hart.x[a0] == 2);
 }
 
 TEST_CASE("a page that keeps changing is left alone for a while, not for ever") {
