@@ -69,6 +69,8 @@ bool VirtQueue::start(GuestMemory& memory, const VirtQueueSetup& setup, uint64_t
 }
 
 void VirtQueue::stop() {
+  // What was taken and not given back has ended by now, perhaps after it wrote.
+  for (auto& buffers : writable_) tell_written(buffers);
   *this = VirtQueue();
 }
 
@@ -135,12 +137,16 @@ bool VirtQueue::add_buffer(const Descriptor& descriptor, DescriptorChain& chain)
   return true;
 }
 
+void VirtQueue::tell_written(Buffers& buffers) {
+  for (const auto& [address, length] : buffers) memory_->note_written(address, length);
+  buffers.clear();
+}
+
 void VirtQueue::push(uint16_t head, uint32_t written) {
   if (!running()) return;
   assert(in_use_ > 0);
   --in_use_;
-  for (const auto& [address, length] : writable_[head]) memory_->note_written(address, length);
-  writable_[head].clear();
+  tell_written(writable_[head]);
   const uint32_t element[2] = {head, written};
   copy_to_guest(used_ + kEntries + kUsedElementSize * (next_used_ & (size_ - 1)), element,
                 sizeof element);

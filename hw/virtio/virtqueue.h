@@ -81,9 +81,11 @@ class VirtQueue {
  private:
   struct Descriptor;
   struct Table;
+  using Buffers = std::vector<std::pair<uint64_t, uint64_t>>;  // guest address, length
   bool break_queue(const char* reason);
   bool walk(Table table, uint16_t index, bool indirect, DescriptorChain& chain);
   bool add_buffer(const Descriptor& descriptor, DescriptorChain& chain);
+  void tell_written(Buffers& buffers);
 
   GuestMemory* memory_ = nullptr;
   const uint8_t* desc_ = nullptr;
@@ -96,8 +98,8 @@ class VirtQueue {
   uint16_t next_used_ = 0;       // free-running: the next used entry to write
   uint16_t published_used_ = 0;  // what the driver sees as used.idx
   unsigned in_use_ = 0;
-  // Where the device writes, by head: (guest address, length).
-  std::vector<std::vector<std::pair<uint64_t, uint64_t>>> writable_;
+  // Where the device writes, by head.
+  std::vector<Buffers> writable_;
   unsigned taken_ = 0;  // buffers of the chain being walked
   const char* reason_ = nullptr;
 };

@@ -1,6 +1,8 @@
 #include <catch2/catch.hpp>
 
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "guest_queue.h"
 #include "hw/virtio/virtqueue.h"
@@ -391,6 +393,34 @@ TEST_CASE("With EVENT_IDX avail_event asks for the next chain only while enabled
   CHECK_FALSE(f.queue.enable_notifications());
   CHECK(f.guest.avail_event() == 3);
   CHECK(f.guest.used_flags() == 0);
+}
+
+TEST_CASE("Whoever watches memory is told of buffers once the device has done with them") {
+  struct Watcher final : WriteWatcher {
+    void written(uint64_t address, uint64_t length) override { told.emplace_back(address, length); }
+    std::vector<std::pair<uint64_t, uint64_t>> told;
+  };
+  Watcher watcher;
+  Fixture f;
+  f.guest.set_chain(0, {{kData, 16, false}, {kData + 512, 1024, true}, {kData + 4096, 1, true}});
+  f.guest.submit(0);
+  REQUIRE(f.queue.pop(f.chain));
+  f.memory->set_watcher(&watcher);
+  SECTION("they are given back") {
+    f.queue.push(0, 1);
+  }
+  // As after the driver's reset, when what was in flight has ended into nothing.
+  SECTION("the queue stops") {
+    f.queue.stop();
+  }
+  SECTION("the queue starts anew") {
+    REQUIRE(f.queue.start(*f.memory, f.guest.setup(), 0));
+  }
+  using Told = std::vector<std::pair<uint64_t, uint64_t>>;
+  CHECK(watcher.told == Told{{kData + 512, 1024}, {kData + 4096, 1}});
+  f.queue.stop();
+  CHECK(watcher.told.size() == 2);
+  f.memory->set_watcher(nullptr);
 }
 
 TEST_CASE("A queue starts anew at index 0") {
