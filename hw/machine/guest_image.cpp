@@ -216,8 +216,11 @@ void load_image(const GuestImage& image, GuestMemory& memory) {
     memory.write(segment.address, segment.bytes.data(), segment.bytes.size());
     if (segment.memory_size <= segment.bytes.size()) continue;
     const uint64_t zeroes = segment.memory_size - segment.bytes.size();
-    if (uint8_t* rest = memory.host(segment.address + segment.bytes.size(), zeroes))
+    const uint64_t address = segment.address + segment.bytes.size();
+    if (uint8_t* rest = memory.host(address, zeroes)) {
       std::memset(rest, 0, zeroes);
+      memory.note_written(address, zeroes);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <vector>
 
 #include "hw/machine/guest_image.h"
 #include "tests/unit/machine/image_fixtures.h"
@@ -188,6 +189,23 @@ TEST_CASE("load_image: bytes and zeroes reach RAM, nothing beside them changes")
   CHECK(Bytes(at, at + 0x10) == Bytes(0x10, 7));
   CHECK(Bytes(at + 0x10, at + 0x20) == Bytes(0x10, 0));
   CHECK(at[0x20] == 0xee);
+}
+
+TEST_CASE("load_image: whoever watches memory is told of every byte, zeroes too") {
+  struct Watcher final : WriteWatcher {
+    void written(uint64_t address, uint64_t length) override {
+      for (uint64_t i = 0; i < length; ++i) told.at(address - kBase + i) = true;
+    }
+    std::vector<bool> told = std::vector<bool>(0x4000);
+  };
+  auto memory = GuestMemory::create(kBase, 0x4000).value();
+  Watcher watcher;
+  memory->set_watcher(&watcher);
+  GuestImage image;
+  image.segments.push_back({.address = kBase, .bytes = {1, 2}, .memory_size = 0x3000});
+  load_image(image, *memory);
+  memory->set_watcher(nullptr);
+  CHECK(std::ranges::count(watcher.told, true) == 0x3000);
 }
 
 }  // namespace
