@@ -25,7 +25,8 @@ std::vector<Cluster> clusters_of(const Trace& trace, const std::vector<Access>& 
     const auto end = static_cast<int64_t>(access.offset + access_size(op.kind));
     // The emitter's displacements have 32 bits.
     constexpr int64_t kFar = 1 << 30;
-    if (std::abs(begin) > kFar || std::abs(op.fields.imm) > kFar) continue;
+    const auto far = [](int64_t value) { return value < -kFar || value > kFar; };
+    if (far(begin) || far(op.fields.imm)) continue;
     const auto near = std::ranges::find_if(clusters, [&](const Cluster& cluster) {
       return cluster.base == access.base && cluster.context == access.context &&
              static_cast<uint64_t>(std::max(end, cluster.end) - std::min(begin, cluster.begin)) <=

@@ -448,6 +448,23 @@ TEST_CASE("a hot block that is only reached from its page is compiled") {
   CHECK(hot->native);
 }
 
+// Two of its accesses share a probe, for which the register that the first one is counted from is
+// as far away as an immediate reaches.
+TEST_CASE("accesses at the end of what an immediate reaches go where they belong") {
+  JitMachine m(JitOptions{.threshold = 0});
+  constexpr uint64_t kPlace = kData + 0x100;
+  constexpr uint32_t kShift31 = i_type(31, t0, 1, t0, 0x13);  // slli t0, t0, 31
+  m.put(kCode, {li(t0, 1), kShift31, add(a2, a0, t0), ld(a0, a0, 64), lui(t1, 0x80000),
+                add(a3, a2, t1), ld(a4, a3, 0), ld(a5, a3, -8), wfi()});
+  m.poke<uint64_t>(kPlace, 1);
+  m.poke<uint64_t>(kPlace - 8, 2);
+  m.hart.x[a0] = kPlace;
+  REQUIRE(m.run(kCode) == EngineExit::kWait);
+  REQUIRE_FALSE(m.trapped());
+  CHECK(m.hart.x[a4] == 1);
+  CHECK(m.hart.x[a5] == 2);
+}
+
 // Each path fits, but not all of them.
 TEST_CASE("compiled code that does not fit is made again") {
   JitMachine m(JitOptions{.threshold = GENERATE(0u, 1u), .code_bytes = 8192});
