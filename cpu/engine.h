@@ -42,7 +42,7 @@ struct JitOptions {
   // How often a block runs before its path is compiled. 0: before it first runs, and alone, for
   // nothing is known about its path: for tests.
   uint32_t threshold = 64;
-  size_t code_bytes = size_t{64} << 20;  // room for code, of all harts
+  size_t code_bytes = size_t{256} << 20;  // room for code, of all harts
   // Compile on a thread of its own; else the hart does it, and the code is there at once.
   bool background = false;
   std::vector<std::shared_ptr<CodeListener>> listeners;  // cpu/jit/code_listener.h

@@ -62,7 +62,9 @@ class VcpuSetImpl final : public VcpuSet {
     for (auto& vcpu : vcpus_) vcpu->request(kReqPark);
     for (auto& vcpu : vcpus_) vcpu->join();
     timers_.reset();
-    code_pages_->set_harts({});
+    // Their engines go next, and the compiler's thread with the last: it must not reach for any.
+    code_pages_->set_harts({.post = [](unsigned) { return uint64_t{0}; },
+                            .settled = [](unsigned, uint64_t) { return false; }});
   }
 
   unsigned count() const override { return static_cast<unsigned>(vcpus_.size()); }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "cpu/block_cache.h"
@@ -57,14 +58,15 @@ class Jit {
   void forget_places();
 
   // Blocks that have got code.
-  void keep(Block& block) { kept_.push_back({&block, block.native->filling}); }
+  void keep(Block& block) { kept_[&block] = block.native->filling; }
   // Calls forget(block) for those whose code is dead, and leaves all dead code alone from now on.
   template <class Forget>
   void release(Forget forget) {
     const uint64_t from = shared_->kept_from();
-    std::erase_if(kept_, [&](const Kept& kept) {
-      if (kept.filling >= from) return false;
-      if (kept.block->native) forget(*kept.block);
+    std::erase_if(kept_, [&](const auto& kept) {
+      const auto [block, filling] = kept;
+      if (filling >= from) return false;
+      if (block->native) forget(*block);
       return true;
     });
     forget_places();
@@ -88,11 +90,8 @@ class Jit {
   const std::shared_ptr<Translations> shared_;
   std::vector<NativePlace> places_;
   std::vector<NativePlace*> remembered_;
-  struct Kept {
-    Block* block;
-    uint64_t filling;
-  };
-  std::vector<Kept> kept_;
+  // Blocks with code, and the filling of its region.
+  std::unordered_map<Block*, uint64_t> kept_;
   std::function<void()> release_;
 };
 
