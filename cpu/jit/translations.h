@@ -42,7 +42,7 @@ struct CompileRequest {
 // they execute. Nobody waits for that: until then there is no room, and hot code stays with the
 // interpreter for a while.
 //
-// Names of functions that a hart calls begin with its Jit, in cpu/jit/jit.h.
+// Harts use it through their Jit (cpu/jit/jit.h).
 class Translations {
  public:
   // nullptr: the host gives no memory for code.
