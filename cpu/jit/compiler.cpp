@@ -326,9 +326,7 @@ size_t JitCompiler::assemble(const Trace& recorded, NativeTrace& native) {
 
 std::vector<uint8_t> JitCompiler::finish(const Trace& trace, NativeTrace& native, const void* at) {
   native.code = at;
-  std::vector<uint8_t> code = impl_->finish(code_name(trace), at);
-  native.code_bytes = code.size();
-  return code;
+  return impl_->finish(code_name(trace), at);
 }
 
 // Clang's check of a function's type reads in front of it, where compiled code has nothing.

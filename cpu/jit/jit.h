@@ -40,8 +40,6 @@ class Jit {
     return hart_.code_pages->watch(hart_, block.physical & kPageMask);
   }
 
-  bool background() const { return options().background; }
-
   // Whether the trace may be entered; a suspect one is looked at again.
   bool ready(NativeTrace& trace) { return trace.ready() || revive(trace); }
   JitCompiler::Result enter(const NativeTrace& trace, uint64_t pc) {

@@ -20,7 +20,7 @@ struct NativeLink {
   std::atomic<const void*> code{nullptr};
   uint16_t page_offset = 0;
   NativeTrace* from = nullptr;
-  NativeTrace* to = nullptr;  // under Translations::mutex()
+  NativeTrace* to = nullptr;  // under CodePages::mutex()
 };
 
 // An instruction of a path at which the path may have to be left, and what is in host registers
@@ -57,7 +57,6 @@ struct NativeTrace {
   enum class State : uint8_t { kSuspect, kReady, kDead };
   std::atomic<State> state{State::kSuspect};
   const void* code = nullptr;
-  size_t code_bytes = 0;
   // Which of the host's registers (jit::kPool, jit::float_register) a guest's register has; -1:
   // none.
   std::array<int8_t, 32> host{}, float_host{};
