@@ -59,7 +59,6 @@ constexpr unsigned lowest_privilege(unsigned csr) {
 
 // Between runs of the engine fflags and frm are exact in the hart, and the host's floating-point
 // state belongs to somebody else.
-constexpr unsigned kFflags = 1, kFrm = 2, kFcsr = 3;
 constexpr bool is_float_control(unsigned csr) {
   return csr >= kFflags && csr <= kFcsr;
 }

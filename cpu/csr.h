@@ -8,6 +8,8 @@
 
 namespace hv {
 
+inline constexpr unsigned kFflags = 1, kFrm = 2, kFcsr = 3;
+
 struct CsrRow {
   uint16_t number;
   const char* name;

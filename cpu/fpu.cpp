@@ -24,13 +24,7 @@ uint32_t rounding_control(unsigned frm) {
 }
 
 uint8_t to_fflags(uint32_t mxcsr) {
-  uint8_t flags = 0;
-  if (mxcsr & 1u << 0) flags |= kInvalid;
-  if (mxcsr & 1u << 2) flags |= kDivideByZero;
-  if (mxcsr & 1u << 3) flags |= kOverflow;
-  if (mxcsr & 1u << 4) flags |= kUnderflow;
-  if (mxcsr & 1u << 5) flags |= kInexact;
-  return flags;
+  return kFlagsOfHost[mxcsr & host::kSticky];
 }
 
 void set_rounding(unsigned mode) {

@@ -14,8 +14,10 @@
 // Session (a device's register access) needs a HostScope.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -26,6 +28,19 @@
 namespace hv::fp {
 
 // --- control
+
+// The fflags that MXCSR's sticky flags stand for.
+inline constexpr auto kFlagsOfHost = [] {
+  std::array<uint8_t, host::kSticky + 1> table{};
+  for (size_t mxcsr = 0; mxcsr < table.size(); ++mxcsr) {
+    if (mxcsr & 1u << 0) table[mxcsr] |= kInvalid;
+    if (mxcsr & 1u << 2) table[mxcsr] |= kDivideByZero;
+    if (mxcsr & 1u << 3) table[mxcsr] |= kOverflow;
+    if (mxcsr & 1u << 4) table[mxcsr] |= kUnderflow;
+    if (mxcsr & 1u << 5) table[mxcsr] |= kInexact;
+  }
+  return table;
+}();
 
 // Moves the host's sticky flags to hart.fflags. CSR accesses do this before they read or write
 // fflags, frm or fcsr; what they write to hart.fflags is then the whole truth.

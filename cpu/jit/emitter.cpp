@@ -24,6 +24,8 @@ struct Use {
 Use use_of(const TraceOp& op) {
   if (op_has(op.kind, op_flags::kBranch)) return {true, true, false};
   if (op.form == TraceOp::Form::kConstant) return {false, false, true};
+  if (is_float_control(op))
+    return {op.kind == Op::csrrw || op.kind == Op::csrrs || op.kind == Op::csrrc, false, true};
   switch (op.kind) {
     case Op::lui:
     case Op::auipc:
@@ -115,9 +117,7 @@ void Emitter::emit() {
   asmjit::Label top = a_.newLabel();
   if (trace_.loops) {
     // No round changes FS or frm then.
-    if (uses_float_ && std::ranges::none_of(trace_.ops, [](const TraceOp& op) {
-          return op_has(op.kind, op_flags::kSystem) && op_has(op.kind, op_flags::kEndsBlock);
-        }))
+    if (uses_float_ && std::ranges::none_of(trace_.ops, runs_system_code))
       check_float(trace_.ops.front(), false);
     // Whatever an iteration may leave in registers, the next finds there.
     uint32_t changed = 0;
@@ -162,7 +162,9 @@ void Emitter::emit() {
     } else if (op.kind == Op::jalr) {
       emit_jalr(op);
       ended = true;
-    } else if (op_has(op.kind, op_flags::kSystem) && op_has(op.kind, op_flags::kEndsBlock)) {
+    } else if (is_float_control(op)) {
+      emit_float_control(op);
+    } else if (runs_system_code(op)) {
       emit_system(op);
     } else if (!emit_op(op)) {
       emit_helper(op);

@@ -167,6 +167,7 @@ class Emitter {
   bool emit_float_class(const TraceOp& op, bool single);
   bool emit_float_immediate(const TraceOp& op, bool single);
   bool emit_float_round(const TraceOp& op, bool single);
+  void emit_float_control(const TraceOp& op);
   bool emit_float_modulo(const TraceOp& op);
   bool emit_float_convert(const TraceOp& op);
   bool emit_from_integer(const TraceOp& op);

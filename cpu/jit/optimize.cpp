@@ -222,8 +222,7 @@ class Optimizer {
                             .context = context,
                             .invariant = false});
       }
-      if (op_has(ops_[i].kind, op_flags::kSystem) && op_has(ops_[i].kind, op_flags::kEndsBlock))
-        ++context;
+      if (runs_system_code(ops_[i])) ++context;
       values.pass(ops_[i]);
     }
     drop_unseen();

@@ -36,6 +36,18 @@ struct TraceOp {
   bool probes = false;
 };
 
+namespace jit {
+
+// An access to fflags, frm or fcsr that has code of its own.
+bool is_float_control(const TraceOp& op);
+// Served by a call of the row's body, which may change FS, frm and what addresses lead to.
+inline bool runs_system_code(const TraceOp& op) {
+  return op_has(op.kind, op_flags::kSystem) && op_has(op.kind, op_flags::kEndsBlock) &&
+         !is_float_control(op);
+}
+
+}  // namespace jit
+
 // Loads and stores around one address: one probe of the TLB, if they are in one page, gives them
 // all the host's address.
 struct ProbeGroup {

@@ -120,9 +120,10 @@ constexpr Registers kRegisters[] = {{Reg{10}, Reg{14}, Reg{12}}, {Reg{10}, Reg{1
 
 class RowTest {
  public:
+  explicit RowTest(unsigned threshold = 0) : compiled_(JitOptions{.threshold = threshold}) {}
   // What the row writes shows in these; `crowded` is for paths that name more registers than the
   // host has.
-  void program(uint32_t word, bool fp, bool crowded) {
+  void program(const std::vector<uint32_t>& words, bool fp, bool crowded) {
     uint64_t at = kCode;
     const auto emit = [&](uint32_t insn) {
       for (JitMachine* m : {&interpreted_, &compiled_}) m->poke(at, insn);
@@ -130,7 +131,7 @@ class RowTest {
     };
     for (uint32_t reg = 16; crowded && reg < 31; ++reg)
       emit(fp ? fsgnj_d_self(reg) : add(Reg{reg}, Reg{reg}, Reg{reg}));
-    emit(word);
+    for (const uint32_t word : words) emit(word);
     emit(wfi());
     for (JitMachine* m : {&interpreted_, &compiled_}) m->engine->fence_i();
   }
@@ -138,7 +139,8 @@ class RowTest {
     Registers registers;
     uint64_t a, b, c, d;  // rs1, rs2, rs3, rd
     bool fp, memory;
-    unsigned frm;
+    unsigned frm, fflags = 0;
+    bool float_off = false;
   };
   // The difference, or nothing.
   std::string run(const State& s) {
@@ -196,16 +198,16 @@ class RowTest {
       m.poke(kData + 8, s.d);
     }
     hart.x[0] = 0;
-    hart.fflags = 0;
+    hart.fflags = static_cast<uint8_t>(s.fflags);
     hart.frm = static_cast<uint8_t>(s.frm);
-    hart.csr.mstatus = (hart.csr.mstatus & ~kMstatusFs) | 1ull << 13;
+    hart.csr.mstatus = (hart.csr.mstatus & ~kMstatusFs) | uint64_t{!s.float_off} << 13;
     hart.csr.mcause = 0;
     hart.instret = 0;
     hart.pc = kCode;
     state_changed(hart);
   }
 
-  JitMachine interpreted_{std::nullopt}, compiled_{JitOptions{.threshold = 0}};
+  JitMachine interpreted_{std::nullopt}, compiled_;
 };
 
 void set_field(uint32_t& word, unsigned shift, uint32_t value) {
@@ -266,7 +268,7 @@ TEST_CASE("each row compiled does what it does interpreted") {
       const uint32_t word = encode(row, variant, ++number * 0x9e37'79b9);
       if (memory && variant.registers.rs1 == zero) continue;
       if (decode(word, test.extensions()).op != row.op) continue;
-      test.program(word, fp, variant.crowded);
+      test.program({word}, fp, variant.crowded);
       for (size_t i = 0; i < values.size(); ++i) {
         for (size_t j = 0; j < (unary ? 1 : values.size()); ++j) {
           const RowTest::State state{.registers = variant.registers,
@@ -293,6 +295,43 @@ TEST_CASE("each row compiled does what it does interpreted") {
     }
   }
   CHECK(rows > 250);
+}
+
+// Behind an instruction that leaves flags with the host, with another access behind it.
+TEST_CASE("floating-point CSRs are the same compiled and interpreted") {
+  RowTest test(GENERATE(0u, 1u));
+  constexpr uint32_t kDivide = 0x1a20'00d3, kMultiply = 0x1220'00d3;  // fdiv.d, fmul.d f1, f0, f2
+  for (uint32_t funct3 : {1u, 2u, 3u, 5u, 6u, 7u})
+    for (uint32_t csr : {1u, 2u, 3u})
+      for (const Registers& registers : kRegisters)
+        for (const uint32_t before : {kDivide, kMultiply, uint32_t{nop()}})
+          for (const bool crowded : {false, true}) {
+            const uint32_t word = csr << 20 | uint32_t{registers.rs1} << 15 | funct3 << 12 |
+                                  uint32_t{registers.rd} << 7 | 0x73;
+            // frflags a1; the flags of what comes next go with those that are left.
+            test.program({before, word, 0x0010'25f3, kMultiply, word}, false, crowded);
+            for (const uint64_t a : {0ull, 1ull, 31ull, 0xe2ull, ~0ull, 0x7eull})
+              for (const unsigned fflags : {0u, 1u, 0x1fu, 0x12u})
+                for (const unsigned frm : {0u, 2u, 4u, 7u})
+                  for (const bool off : {false, true}) {
+                    const RowTest::State state{.registers = registers,
+                                               .a = a,
+                                               .b = 0,
+                                               .c = 0,
+                                               .d = a,
+                                               .fp = false,
+                                               .memory = false,
+                                               .frm = frm,
+                                               .fflags = fflags,
+                                               .float_off = off};
+                    const std::string difference = test.run(state);
+                    if (difference.empty()) continue;
+                    INFO(disassemble(word, kCode, test.extensions())
+                         << " rs1 " << a << " fflags " << fflags << " frm " << frm
+                         << (off ? " FS off\n" : "\n") << difference);
+                    FAIL();
+                  }
+          }
 }
 
 }  // namespace
