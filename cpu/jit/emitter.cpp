@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/jit/helpers.h"
+#include "cpu/jit/stubs.h"
 #include "cpu/jit/trace_log.h"
 
 namespace hv::jit {
@@ -374,7 +375,10 @@ void Emitter::emit_jalr(const TraceOp& op) {
   store_float_registers(float_dirty_);
   add_retired(index_ + 1);
   const bool returns = op.fields.rd >= 32 && is_link_register(op.fields.rs1);
-  a_.jmp(address_of(returns ? stubs_.returned : stubs_.far));
+  if (returns)
+    a_.jmp(address_of(stubs_.returned));
+  else
+    emit_far(a_, stubs_.leave);
 }
 
 // A place to come back to, if it is in the page.
@@ -404,7 +408,7 @@ void Emitter::leave_for(int32_t page_offset, uint32_t retired) {
 
 void Emitter::leave_far(uint32_t retired) {
   add_retired(retired);
-  a_.jmp(address_of(stubs_.far));
+  emit_far(a_, stubs_.leave);
 }
 
 asmjit::Label Emitter::exit_to(int32_t page_offset, uint32_t retired) {

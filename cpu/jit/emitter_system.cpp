@@ -39,7 +39,7 @@ void Emitter::emit_leaves() {
   a_.xor_(kRetired.r32(), kRetired.r32());
   a_.mov(kTlb, x86::qword_ptr(kHart, HV_HART_OFFSET(data_tlb)));
   a_.mov(x86::rax, x86::qword_ptr(kHart, HV_HART_OFFSET(pc)));
-  leave_far(0);
+  a_.jmp(address_of(stubs_.far));
 }
 
 }  // namespace hv::jit
