@@ -150,6 +150,10 @@ class Hart {
   uint32_t native_returned = 0;
   // Where the running path has found guest memory (cpu/jit/probe_groups.h).
   std::array<uint64_t, 8> native_addresses{};
+  // Of the loop that runs: what a register holds at the end of the strip, rounds until the next one
+  // may begin.
+  uint64_t native_strip_end = 0;
+  uint32_t native_patience = 0;
 
   // LR/SC: the reservation is the physical address and the value that LR saw.
   uint64_t reservation_address = ~0ull;

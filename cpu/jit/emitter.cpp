@@ -85,8 +85,9 @@ void Emitter::assign_registers() {
     if (op_has(op.kind, op_flags::kFp) && op.kind != Op::fld && op.kind != Op::fsd &&
         op.kind != Op::flw && op.kind != Op::fsw)
       continue;
-    // The others of a probe group have its address from the first.
-    if (use.rs1 && (op.group < 0 || op.probes)) ++uses[std::min<unsigned>(op.fields.rs1, 32)];
+    // The others of a probe group have its address from the first, but in a strip.
+    if (use.rs1 && (op.group < 0 || op.probes || group_of(op).step))
+      ++uses[std::min<unsigned>(op.fields.rs1, 32)];
     if (use.rs2) ++uses[std::min<unsigned>(op.fields.rs2, 32)];
     if (use.rd) ++uses[std::min<unsigned>(op.fields.rd, 32)];
   }
@@ -96,8 +97,7 @@ void Emitter::assign_registers() {
   std::copy(uses.begin(), uses.begin() + kRegisters, named.begin());
   named[0] = 0;
   for (const TraceOp& op : trace_.ops)
-    if (op.group >= 0 && !op.probes)
-      ++named[kRegisters + trace_.groups[static_cast<size_t>(op.group)].slot];
+    if (op.group >= 0 && (!op.probes || group_of(op).step)) ++named[kRegisters + group_of(op).slot];
   for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
   std::ranges::sort(order, [&](unsigned a, unsigned b) {
     return named[a] != named[b] ? named[a] > named[b] : a < b;
@@ -112,37 +112,34 @@ void Emitter::assign_registers() {
   }
 }
 
+uint32_t Emitter::changed_registers() const {
+  uint32_t changed = 0;
+  for (const TraceOp& op : trace_.ops)
+    if (use_of(op).rd) changed |= bit(op.fields.rd);
+  return changed;
+}
+
 void Emitter::emit() {
   assign_registers();
   assign_float_registers();
-  asmjit::Label top = a_.newLabel();
   if (trace_.loops) {
-    // No round changes FS or frm then.
-    if (uses_float_ && std::ranges::none_of(trace_.ops, runs_system_code))
-      check_float(trace_.ops.front(), false);
-    // Whatever an iteration may leave in registers, the next finds there.
-    uint32_t changed = 0;
-    for (const TraceOp& op : trace_.ops)
-      if (use_of(op).rd) changed |= bit(op.fields.rd);
-    for (unsigned reg = 1; reg < 32; ++reg) {
-      if (!assigned(reg)) continue;
-      a_.mov(host(reg), guest(reg));
-      loaded_ |= bit(reg);
-      if (changed & bit(reg)) dirty_ |= bit(reg);
-    }
-    for (unsigned reg = 0; reg < 32; ++reg) {
-      if (!float_assigned(reg)) continue;
-      a_.movsd(float_host(reg), guest_float(reg));
-      float_loaded_ |= bit(reg);
-      float_dirty_ |= bit(reg);
-    }
-    for (const ProbeGroup& group : trace_.groups)
-      if (group.carried) clear_slot(group.slot);
-    a_.bind(top);
+    emit_loop();
+  } else {
+    emit_ops();
+    const TraceOp& last = trace_.ops.back();
+    if (!op_has(last.kind, op_flags::kBranch) && last.kind != Op::jal && last.kind != Op::jalr)
+      leave_for(last.page_offset + last.length, static_cast<uint32_t>(trace_.ops.size()));
   }
-  const uint32_t dirty_at_top = dirty_, float_dirty_at_top = float_dirty_;
+  emit_slow_accesses();
+  emit_out_of_line();
+  emit_exits();
+  emit_leaves();
+  out_.host = host_;
+  out_.float_host = float_host_;
+}
+
+void Emitter::emit_ops() {
   const auto count = static_cast<uint32_t>(trace_.ops.size());
-  bool ended = false;
   for (index_ = 0; index_ < count; ++index_) {
     const TraceOp& op = trace_.ops[index_];
     const bool last = index_ + 1 == count && !trace_.loops;
@@ -151,7 +148,6 @@ void Emitter::emit() {
     if (op.form == TraceOp::Form::kNothing) continue;
     if (op_has(op.kind, op_flags::kBranch)) {
       emit_branch(op, last);
-      ended = last;
     } else if (op.kind == Op::jal) {
       if (op.fields.rd < 32) {
         load_page(target(op.fields.rd), op.page_offset + op.length);
@@ -159,10 +155,8 @@ void Emitter::emit() {
       }
       note_call(op);
       if (last) leave_for(op.page_offset + op.fields.imm, count);
-      ended = last;
     } else if (op.kind == Op::jalr) {
       emit_jalr(op);
-      ended = true;
     } else if (is_float_control(op)) {
       emit_float_control(op);
     } else if (runs_system_code(op)) {
@@ -171,24 +165,6 @@ void Emitter::emit() {
       emit_helper(op);
     }
   }
-  if (trace_.loops) {
-    add_retired(count);
-    a_.cmp(x86::dword_ptr(kHart, HV_HART_OFFSET(requests)), 0);
-    a_.je(top);
-    store_registers(dirty_ | dirty_at_top);
-    store_float_registers(float_dirty_ | float_dirty_at_top);
-    a_.mov(x86::rdx, address_of(&link_to(trace_.ops.front().page_offset)));
-    a_.jmp(address_of(stubs_.request));
-  } else if (!ended) {
-    const TraceOp& op = trace_.ops.back();
-    leave_for(op.page_offset + op.length, count);
-  }
-  emit_slow_accesses();
-  emit_out_of_line();
-  emit_exits();
-  emit_leaves();
-  out_.host = host_;
-  out_.float_host = float_host_;
 }
 
 bool Emitter::emit_op(const TraceOp& op) {

@@ -98,6 +98,8 @@ class Emitter {
     // register.
     asmjit::Label missed;
     bool address_loaded = false;
+    // It cannot miss.
+    bool found = false;
   };
 
   // An op whose usual way is inline; its helper does the rest.
@@ -107,6 +109,9 @@ class Emitter {
     uint32_t dirty;
     asmjit::Label exception;
   };
+  const ProbeGroup& group_of(const TraceOp& op) const {
+    return trace_.groups[static_cast<size_t>(op.group)];
+  }
   bool emit_atomic(const TraceOp& op);
   bool emit_update(const TraceOp& op);
   void emit_amo_result(const TraceOp& op, unsigned size);
@@ -222,6 +227,13 @@ class Emitter {
     return x86::qword_ptr(kHart, HV_HART_OFFSET(native_addresses) + static_cast<int32_t>(slot) * 8);
   }
   void clear_slot(unsigned slot);
+  void emit_ops();
+  // --- cpu/jit/emitter_loop.cpp
+  void emit_loop();
+  void load_for_loop();
+  void begin_strip(asmjit::Label top, asmjit::Label strip);
+  const ProbeGroup* stepping_group() const;
+  uint32_t changed_registers() const;
   // The register's value: in its host register, or loaded to `scratch`.
   x86::Gp source(unsigned reg, x86::Gp scratch);
   // Where a result is to be computed: the host register of rd, or rax.
@@ -243,9 +255,12 @@ class Emitter {
   // From system instructions after which execution goes on elsewhere.
   std::vector<asmjit::Label> leaves_;
   std::vector<SlowAccess> slow_;
+  bool in_strip_ = false;
   std::vector<SlowOp> slow_ops_;
   std::array<int8_t, 32> float_host_{};
   uint32_t float_loaded_ = 0, float_dirty_ = 0;
+  // What the path writes.
+  uint32_t float_changed_ = 0;
   // f registers that hold a boxed single.
   uint32_t boxed_ = 0;
   bool uses_float_ = false;

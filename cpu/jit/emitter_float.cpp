@@ -64,6 +64,7 @@ void Emitter::assign_float_registers() {
       case Format::kFFromIntRm:
       case Format::kFLi:
         use(op.fields.rd);
+        float_changed_ |= bit(op.fields.rd & 31);
         break;
       case Format::kFCmp:
         use(op.fields.rs2);
@@ -216,12 +217,12 @@ bool Emitter::emit_float_access(const TraceOp& op) {
   const bool load = op.kind == Op::fld || op.kind == Op::flw || op.kind == Op::flh;
   const bool store = op.kind == Op::fsd || op.kind == Op::fsw || op.kind == Op::fsh;
   if (!load && !store) return false;
-  check_float(op, load);
+  check_float(op, false);
   SlowAccess slow{.slow = a_.newLabel(), .back = a_.newLabel(), .op = &op};
   if (store && float_assigned(op.fields.rs2)) float_source(op, op.fields.rs2, false, x86::xmm0);
   emit_transfer(op, emit_address(op, slow));
   a_.bind(slow.back);
-  slow_.push_back(slow);
+  if (!slow.found) slow_.push_back(slow);
   if (store) return true;
   const unsigned size = access_size(op.kind), rd = op.fields.rd & 31;
   if (size == 4) {
@@ -229,16 +230,15 @@ bool Emitter::emit_float_access(const TraceOp& op) {
     a_.or_(x86::rax, x86::rcx);
   } else if (size == 2) {
     a_.or_(x86::rax, kBoxHalf);
-  } else if (float_assigned(rd)) {
-    float_written(rd, float_host(rd), false);
-    return true;
   }
-  if (float_assigned(rd)) {
-    a_.movq(float_host(rd), x86::rax);
-    float_written(rd, float_host(rd), size < 8);
-  } else {
+  if (!float_assigned(rd)) {
     a_.mov(guest_float(rd), x86::rax);
+  } else {
+    if (size < 8) a_.movq(float_host(rd), x86::rax);
+    float_written(rd, float_host(rd), size < 8);
   }
+  // Not before the load, which may raise an exception.
+  check_float(op, true);
   return true;
 }
 

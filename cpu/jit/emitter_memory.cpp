@@ -50,9 +50,15 @@ x86::Mem Emitter::emit_address(const TraceOp& op, SlowAccess& slow) {
     slow.exception = exception_at(op);
     return x86::ptr(x86::rax, x86::rcx);
   }
-  const ProbeGroup& group = trace_.groups[static_cast<size_t>(op.group)];
+  const ProbeGroup& group = group_of(op);
   const bool kept = slot_assigned(group.slot);
   const x86::Gp first = kept ? slot_host(group.slot) : x86::Gp(x86::rcx);
+  if (in_strip_ && (group.carried || group.step)) {
+    slow.found = true;
+    if (!kept) a_.mov(first, slot_memory(group.slot));
+    if (group.carried) return x86::ptr(first, op.group_offset);
+    return x86::ptr(source(op.fields.rs1, x86::rax), first, 0, op.fields.imm);
+  }
   slow.missed = a_.newLabel();
   const asmjit::Label found = a_.newLabel();
   if (op.probes) {
@@ -135,7 +141,7 @@ void Emitter::emit_load(const TraceOp& op) {
   SlowAccess slow{.slow = a_.newLabel(), .back = a_.newLabel(), .op = &op};
   emit_transfer(op, emit_address(op, slow));
   a_.bind(slow.back);
-  slow_.push_back(slow);
+  if (!slow.found) slow_.push_back(slow);
   written(op.fields.rd);
 }
 
@@ -145,13 +151,13 @@ void Emitter::emit_store(const TraceOp& op) {
   if (op.fields.rs2 != 0 && assigned(op.fields.rs2)) source(op.fields.rs2, x86::rdx);
   emit_transfer(op, emit_address(op, slow));
   a_.bind(slow.back);
-  slow_.push_back(slow);
+  if (!slow.found) slow_.push_back(slow);
 }
 
 // A member of a group without the host's address: its own probe, as if there were no group.
 void Emitter::emit_missed(const SlowAccess& access) {
   const TraceOp& op = *access.op;
-  const ProbeGroup& group = trace_.groups[static_cast<size_t>(op.group)];
+  const ProbeGroup& group = group_of(op);
   const unsigned size = access_size(op.kind), reg = op.fields.rs1;
   const bool store = op_has(op.kind, op_flags::kWrites);
   a_.bind(access.missed);

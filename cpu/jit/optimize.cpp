@@ -220,24 +220,26 @@ class Optimizer {
                             .base = base.base,
                             .offset = base.offset + imm_of(ops_[i]),
                             .context = context,
-                            .invariant = false});
+                            .step = std::nullopt});
       }
       if (runs_system_code(ops_[i])) ++context;
       values.pass(ops_[i]);
     }
     drop_unseen();
-    for (Access& access : accesses)
-      access.invariant = loops_ && context == 0 && stands(access.base, values);
+    if (loops_ && context == 0)
+      for (Access& access : accesses) find_step(access, values);
     make_probe_groups(trace_, accesses);
   }
 
  private:
-  // A round of a loop has the same `base` as the one before; `values` are those of its end.
-  static bool stands(uint32_t base, const Values& values) {
-    if (base <= Value::kPage) return true;
-    for (unsigned reg = 1; reg < 32; ++reg)
-      if (base == Values::initial(reg)) return values.of(reg) == Value{.base = base};
-    return false;
+  // How far the access' base is from that of the round before; `values` are those of its end.
+  static void find_step(Access& access, const Values& values) {
+    if (access.base <= Value::kPage) access.step = 0;
+    for (unsigned reg = 1; reg < 32; ++reg) {
+      if (access.base != Values::initial(reg) || values.of(reg).base != access.base) continue;
+      access.step = static_cast<int64_t>(values.of(reg).offset);
+      access.stepper = reg;
+    }
   }
 
   // Pairs of shifts of which nobody sees the first one's result.

@@ -9,12 +9,20 @@ namespace {
 // More would often reach over a page's end.
 constexpr uint64_t kMaxBytes = 256;
 
+// Strips of a page are to be worth their beginning.
+constexpr int64_t kMaxStep = 256;
+
 // Accesses from one base; offsets as signed numbers.
 struct Cluster {
   uint32_t base, context;
-  bool invariant;
   int64_t begin, end;
   std::vector<const Access*> accesses;
+
+  bool carried() const { return accesses.front()->step == 0; }
+  bool steps() const {
+    const auto step = accesses.front()->step;
+    return step && *step != 0 && *step >= -kMaxStep && *step <= kMaxStep;
+  }
 };
 
 std::vector<Cluster> clusters_of(const Trace& trace, const std::vector<Access>& accesses) {
@@ -33,7 +41,7 @@ std::vector<Cluster> clusters_of(const Trace& trace, const std::vector<Access>& 
                  kMaxBytes;
     });
     if (near == clusters.end()) {
-      clusters.push_back({access.base, access.context, access.invariant, begin, end, {&access}});
+      clusters.push_back({access.base, access.context, begin, end, {&access}});
       continue;
     }
     near->begin = std::min(begin, near->begin);
@@ -95,10 +103,11 @@ void make_probe_groups(Trace& trace, const std::vector<Access>& accesses) {
   // The op behind which each slot is free.
   std::array<size_t, kGroupSlots> busy_until{};
   for (const Cluster& cluster : clusters_of(trace, accesses)) {
-    const bool carried = cluster.invariant;
-    if (cluster.accesses.size() < 2 && !carried) continue;
-    const size_t first = carried ? 0 : cluster.accesses.front()->op;
-    const size_t last = carried ? trace.ops.size() : cluster.accesses.back()->op + 1;
+    const bool carried = cluster.carried(), steps = cluster.steps();
+    const bool stays = carried || steps;
+    if (cluster.accesses.size() < 2 && !stays) continue;
+    const size_t first = stays ? 0 : cluster.accesses.front()->op;
+    const size_t last = stays ? trace.ops.size() : cluster.accesses.back()->op + 1;
     const auto slot = std::ranges::find_if(busy_until, [&](size_t end) { return end <= first; });
     if (slot == busy_until.end()) continue;
     *slot = last;
@@ -107,6 +116,11 @@ void make_probe_groups(Trace& trace, const std::vector<Access>& accesses) {
                      .stores = false,
                      .carried = carried,
                      .slot = static_cast<uint8_t>(slot - busy_until.begin())};
+    if (steps) {
+      group.step = static_cast<int16_t>(*cluster.accesses.front()->step);
+      group.stepper = static_cast<uint8_t>(cluster.accesses.front()->stepper);
+      group.begin = static_cast<int32_t>(cluster.begin);
+    }
     for (const Access* access : cluster.accesses) {
       TraceOp& op = trace.ops[access->op];
       group.stores |= op_has(op.kind, op_flags::kWrites);

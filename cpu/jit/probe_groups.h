@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "cpu/jit/trace.h"
@@ -21,8 +22,10 @@ struct Access {
   uint64_t offset;
   // How many instructions that may change translations are before it.
   uint32_t context;
-  // The path is a loop, and base is the same in each round.
-  bool invariant;
+  // The path is a loop, and each round adds this to base, which is x[stepper] at the loop's top
+  // unless it is the same in each round. nullopt: base is another in each round.
+  std::optional<int64_t> step;
+  unsigned stepper = 0;
 };
 
 // The slots that groups may have.

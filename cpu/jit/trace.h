@@ -56,8 +56,14 @@ struct ProbeGroup {
   // The address is the same in each round of a loop, and so is the host's.
   bool carried;
   // Where the host's address of the first byte is kept, 0 if they need a probe each; groups that
-  // are not needed at the same time may share one.
+  // are not needed at the same time may share one. In a strip (cpu/jit/emitter_loop.cpp) what
+  // leads from the guest's addresses to the host's, if the group steps.
   uint8_t slot;
+  // Each round of a loop adds this to the address, which is `begin` from x[stepper] at the loop's
+  // top; 0: it does not step.
+  int16_t step = 0;
+  uint8_t stepper = 0;
+  int32_t begin = 0;
 };
 
 // Hart thread only, like what it is made from.

@@ -59,6 +59,8 @@ std::string optimized(const Trace& trace, const TraceOp& op) {
     text +=
         fmt::format("\t# {} group {} of {} bytes at {}", op.probes ? "probe for" : "in", op.group,
                     trace.groups[static_cast<size_t>(op.group)].bytes, op.group_offset);
+  if (op.probes && trace.groups[static_cast<size_t>(op.group)].step)
+    text += fmt::format(", steps by {}", trace.groups[static_cast<size_t>(op.group)].step);
   return text;
 }
 
