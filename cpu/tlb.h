@@ -25,7 +25,7 @@ struct TlbEntry {
 };
 static_assert(sizeof(TlbEntry) == 32);
 
-inline constexpr size_t kTlbEntries = 512;  // per context, direct mapped
+inline constexpr size_t kTlbEntries = 1024;  // per context, direct mapped
 
 inline size_t tlb_index(uint64_t address) {
   return address / GuestMemory::kPageSize % kTlbEntries;
