@@ -85,6 +85,8 @@ x86::Mem Emitter::emit_address(const TraceOp& op, SlowAccess& slow) {
   }
   slow.address_loaded = assigned(op.fields.rs1) && (loaded_ & bit(op.fields.rs1));
   slow.exception = exception_at(op);
+  // Sooner known than their sum.
+  if (op.probes && kept && !group.carried) return x86::ptr(x86::rax, x86::rcx, 0, op.group_offset);
   return x86::ptr(first, op.group_offset);
 }
 
