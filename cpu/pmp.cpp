@@ -8,18 +8,6 @@ namespace {
 constexpr uint64_t kPmpAddressBits = (1ull << 54) - 1;  // physical address bits 55:2
 constexpr unsigned kFirstPmpcfg = 0x3a0, kFirstPmpaddr = 0x3b0;
 
-uint8_t needed(Access access) {
-  switch (access) {
-    case Access::kFetch:
-      return kPmpExecute;
-    case Access::kLoad:
-      return kPmpRead;
-    case Access::kStore:
-      return kPmpWrite;
-  }
-  return kPmpAll;
-}
-
 // Smepmp's truth table with MML set. L says whether an entry is M-mode's or that of S and U; the
 // encodings that are reserved without MML share a region.
 uint8_t lockdown_permissions(uint8_t config, bool machine) {
@@ -55,6 +43,7 @@ bool held(const Hart& hart, uint8_t config) {
 
 void Pmp::load(const CsrState& csr, unsigned regions) {
   regions_.clear();
+  recent_ = {};
   implemented_ = regions != 0;
   machine_lockdown_ = csr.mseccfg & kMseccfgMml;
   unmatched_machine_ = csr.mseccfg & kMseccfgMmwp ? 0
@@ -91,8 +80,24 @@ uint8_t Pmp::permissions(const Region& region, Priv priv) const {
   return region.config & kPmpAll;
 }
 
-bool Pmp::allows(uint64_t address, uint64_t size, Access access, Priv priv) const {
-  const uint64_t last = address + (size - 1);
+Pmp::Span Pmp::span_around(uint64_t address) const {
+  Span span{.first = 0, .last = ~0ull, .permissions = unmatched(Priv::kSupervisor)};
+  for (const Region& region : regions_) {
+    if (address > region.last) {
+      span.first = std::max(span.first, region.last + 1);
+    } else if (address < region.first) {
+      span.last = std::min(span.last, region.first - 1);
+    } else {
+      return {.first = std::max(span.first, region.first),
+              .last = std::min(span.last, region.last),
+              .permissions = permissions(region, Priv::kSupervisor)};
+    }
+  }
+  return span;
+}
+
+bool Pmp::allows_slow(uint64_t address, uint64_t last, Access access, Priv priv) const {
+  if (priv != Priv::kMachine) recent_ = span_around(address);
   for (const Region& region : regions_) {
     if (last < region.first || address > region.last) continue;
     // The lowest-numbered match decides, and fails unless it covers the whole access.
@@ -102,7 +107,8 @@ bool Pmp::allows(uint64_t address, uint64_t size, Access access, Priv priv) cons
   return unmatched(priv) & needed(access);
 }
 
-std::optional<uint8_t> Pmp::page_permissions(uint64_t page, Priv priv) const {
+std::optional<uint8_t> Pmp::slow_permissions(uint64_t page, Priv priv) const {
+  if (priv != Priv::kMachine) recent_ = span_around(page);
   const uint64_t last = page + (GuestMemory::kPageSize - 1);
   for (const Region& region : regions_) {
     if (last < region.first || page > region.last) continue;

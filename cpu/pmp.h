@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/mmu.h"
+#include "io/guest_memory.h"
 
 namespace hv {
 
@@ -23,11 +24,20 @@ class Pmp {
   void load(const CsrState& csr, unsigned regions);
 
   // Whether every byte of [address, address + size) may be accessed; `size` is not 0.
-  bool allows(uint64_t address, uint64_t size, Access access, Priv priv) const;
+  bool allows(uint64_t address, uint64_t size, Access access, Priv priv) const {
+    const uint64_t last = address + (size - 1);
+    if (priv == Priv::kMachine || !recent_.covers(address, last))
+      return allows_slow(address, last, access, priv);
+    return recent_.permissions & needed(access);
+  }
 
   // The PmpPermission bits that hold for the whole 4 KiB page; nullopt when an entry covers a part
   // of it only, so that each access must be checked by itself.
-  std::optional<uint8_t> page_permissions(uint64_t page, Priv priv) const;
+  std::optional<uint8_t> page_permissions(uint64_t page, Priv priv) const {
+    const uint64_t last = page + (GuestMemory::kPageSize - 1);
+    if (priv == Priv::kMachine || !recent_.covers(page, last)) return slow_permissions(page, priv);
+    return recent_.permissions;
+  }
 
   // How many bytes from `address` on, up to `limit`, may be fetched; 0: not even the first.
   uint64_t fetchable(uint64_t address, uint64_t limit, Priv priv) const;
@@ -37,6 +47,18 @@ class Pmp {
     uint64_t first, last;  // inclusive
     uint8_t config;
   };
+  // Addresses for which the same entry, or none, decides what S and U may do.
+  struct Span {
+    uint64_t first = 1, last = 0;  // inclusive
+    uint8_t permissions = 0;
+    bool covers(uint64_t from, uint64_t to) const { return from >= first && to <= last; }
+  };
+  static uint8_t needed(Access access) {
+    return access == Access::kFetch ? kPmpExecute : access == Access::kLoad ? kPmpRead : kPmpWrite;
+  }
+  bool allows_slow(uint64_t address, uint64_t last, Access access, Priv priv) const;
+  std::optional<uint8_t> slow_permissions(uint64_t page, Priv priv) const;
+  Span span_around(uint64_t address) const;
   uint8_t permissions(const Region& region, Priv priv) const;
   // Where no entry matches: everything for M-mode or without a PMP, nothing for S and U.
   uint8_t unmatched(Priv priv) const {
@@ -49,6 +71,8 @@ class Pmp {
   // entry matches.
   bool machine_lockdown_ = false;
   uint8_t unmatched_machine_ = kPmpAll;
+  // Where S or U was last: mostly all of the RAM that is theirs.
+  mutable Span recent_;
 };
 
 // pmpcfg and pmpaddr CSRs, with their lock rules. `csr` is the CSR's number.

@@ -1,5 +1,6 @@
 // Expected results: privileged specification 3.7, and the chapter on Smepmp.
 #include <catch2/catch.hpp>
+#include <random>
 
 #include "tests/unit/cpu/bare_hart.h"
 
@@ -280,4 +281,30 @@ TEST_CASE("RLB lifts locks, and cannot be set while there is one") {
   CHECK(h.csrr(0x747) == 0);
   REQUIRE(h.csrw(kAddr0, 1));
   CHECK(h.csrr(kAddr0) == 0x1234);
+}
+
+TEST_CASE("Where an access was before does not change what the next one may do") {
+  std::mt19937 random(1);
+  for (unsigned round = 0; round < 2000; ++round) {
+    CsrState csr{};
+    constexpr unsigned kRegions = 6;
+    for (unsigned i = 0; i < kRegions; ++i) {
+      csr.pmpcfg[i] = static_cast<uint8_t>(random() % 32);
+      csr.pmpaddr[i] = random() % 4 ? random() % 0x1000 : random() % 0x1000 | 0x3ff;
+    }
+    Pmp used;
+    used.load(csr, kRegions);
+    for (unsigned n = 0; n < 60; ++n) {
+      const uint64_t address = random() % 0x5000, size = 1u << random() % 4;
+      const auto access = static_cast<Access>(random() % 3);
+      const Priv priv = random() % 2 ? Priv::kUser : Priv::kSupervisor;
+      Pmp fresh;
+      fresh.load(csr, kRegions);
+      const Pmp other = fresh;
+      const uint64_t page = address & ~0xfffull;
+      REQUIRE(used.allows(address, size, access, priv) ==
+              fresh.allows(address, size, access, priv));
+      REQUIRE(used.page_permissions(page, priv) == other.page_permissions(page, priv));
+    }
+  }
 }
