@@ -40,6 +40,8 @@ void Stream::generate(unsigned groups) {
   while (next_group_ < groups) {
     if (random_.percent(3)) {
       add_loop();
+    } else if (random_.percent(1)) {
+      add_walk();
     } else {
       add_group();
     }
@@ -94,6 +96,55 @@ void Stream::add_loop() {
       with_offset(bne, bne.match | counter << 15, static_cast<int>(start) - static_cast<int>(at_)));
 }
 
+// A loop with a pointer that steps through the scratch pages.
+void Stream::add_walk() {
+  land(true);
+  const uint32_t group = next_group_++;
+  group_ = group;
+  // Misaligned accesses only where the pages allow all, as in add_address_row().
+  const bool plain = random_.percent(75);
+  const unsigned pointer = emit_address(plain ? 1 : 8, plain, 1u << 1);
+  reserved_ |= 1u << pointer;
+  const unsigned counter = free_register(1u << 1);
+  reserved_ |= 1u << counter;
+  const unsigned width = plain ? random_.between(1, 80) : 8 * random_.between(1, 8);
+  // From emit_address()'s first and last address to the ends of the scratch pages.
+  const unsigned room = plain ? 0xf00 : 0xa00;
+  const auto rounds = static_cast<int>(random_.between(5, room / width < 200 ? room / width : 200));
+  const int step =
+      plain && random_.percent(30) ? -static_cast<int>(width) : static_cast<int>(width);
+  emit(encode_i("addi", counter, 0, rounds));
+  const uint32_t start = at_;
+  constexpr std::string_view kLoads[] = {"lb", "lh", "lw", "ld", "lbu", "lhu", "lwu", "flw", "fld"};
+  constexpr std::string_view kStores[] = {"sb", "sh", "sw", "sd", "fsw", "fsd"};
+  const unsigned body = random_.between(1, 6);
+  const unsigned advance = random_.between(0, body);
+  for (unsigned i = 0; i <= body; ++i) {
+    group_ = group;
+    if (i == advance) {
+      emit(encode_i("addi", pointer, pointer, step));
+      continue;
+    }
+    if (random_.percent(30)) {
+      add_group();
+      continue;
+    }
+    const bool store = random_.percent(40);
+    const auto offset = static_cast<uint32_t>(random_.between(0, 8)) * (plain ? 3 : 8);
+    const Row& row = row_named(store ? random_.pick(kStores) : random_.pick(kLoads));
+    const uint32_t word = (random_word(row, reserved_, random_) & ~(31u << 15)) | pointer << 15;
+    emit(store ? (word & 0x01ff'f07f) | (offset >> 5) << 25 | (offset & 31) << 7
+               : (word & 0x000f'ffff) | offset << 20);
+  }
+  land(true);
+  reserved_ &= ~(1u << counter | 1u << pointer);
+  group_ = group;
+  emit(encode_i("addi", counter, counter, -1));
+  const Row& bne = row_named("bne");
+  emit(
+      with_offset(bne, bne.match | counter << 15, static_cast<int>(start) - static_cast<int>(at_)));
+}
+
 void Stream::add_jump(const Row& row) {
   emit_random(row);
   fixups_.push_back({instructions_.size() - 1, &row, 0, random_.between(1, kMaxSkip)});
@@ -130,8 +181,8 @@ void Stream::add_csr(const Row& row) {
          static_cast<uint32_t>(random_.below(5)) << 15);
 }
 
-unsigned Stream::emit_address(unsigned alignment, bool plain_pages) {
-  const unsigned address = free_register();
+unsigned Stream::emit_address(unsigned alignment, bool plain_pages, uint32_t avoid) {
+  const unsigned address = free_register(avoid);
   emit(encode_i("andi", address, static_cast<unsigned>(random_.below(32)),
                 static_cast<int>(0x7ffu & ~(alignment - 1))));
   const unsigned base = plain_pages || random_.percent(70) ? 2 : 8;

@@ -1,4 +1,5 @@
-// A random program: groups of instructions that belong together, forward jumps and short loops.
+// A random program: groups of instructions that belong together, forward jumps, short
+// loops, and longer ones that walk through memory.
 #pragma once
 
 #include <array>
@@ -44,6 +45,7 @@ class Stream {
   void add_group();
   void add_row(const Choice& choice);
   void add_loop();
+  void add_walk();
   void add_jump(const isa::Row& row);
   void add_indirect(const isa::Row& row);
   void add_csr(const isa::Row& row);
@@ -53,7 +55,7 @@ class Stream {
   void add_illegal();
 
   // rd of an address in the scratch pages.
-  unsigned emit_address(unsigned alignment, bool plain_pages);
+  unsigned emit_address(unsigned alignment, bool plain_pages, uint32_t avoid = 0);
   void emit(uint32_t word, unsigned length = 4);
   void emit_random(const isa::Row& row);
   void land(bool all);
