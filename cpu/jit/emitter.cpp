@@ -271,7 +271,8 @@ void Emitter::load_page(x86::Gp to, int32_t page_offset) {
 }
 
 void Emitter::call_helper(const TraceOp& op) {
-  const DecodedOp& operand = out_.operands.emplace_back(op.fields);
+  DecodedOp& operand = out_.operands.add();
+  operand = op.fields;
   a_.mov(x86::rax, address_of(reinterpret_cast<const void*>(op_helper(op.kind))));
   a_.mov(x86::rdx, address_of(&operand));
   a_.call(address_of(calls().op));
@@ -338,6 +339,7 @@ void Emitter::emit_branch(const TraceOp& op, bool last) {
 }
 
 void Emitter::emit_jalr(const TraceOp& op) {
+  note_call(op);
   const x86::Gp base = source(op.fields.rs1, x86::rcx);
   a_.lea(x86::rcx, x86::ptr(base, op.fields.imm));
   a_.and_(x86::rcx, -2);
@@ -345,7 +347,6 @@ void Emitter::emit_jalr(const TraceOp& op) {
     load_page(target(op.fields.rd), op.page_offset + op.length);
     written(op.fields.rd);
   }
-  note_call(op);
   a_.mov(x86::rax, x86::rcx);
   store_registers(dirty_);
   store_float_registers(float_dirty_);
@@ -361,6 +362,7 @@ void Emitter::emit_jalr(const TraceOp& op) {
 void Emitter::note_call(const TraceOp& op) {
   const int32_t back = op.page_offset + op.length;
   if (!is_link_register(op.fields.rd) || !in_page(back)) return;
+  load_page(x86::rax, back);
   a_.mov(x86::rdx, address_of(&link_to(back)));
   a_.call(address_of(stubs_.called));
 }
@@ -404,16 +406,18 @@ asmjit::Label Emitter::interpret_at(const TraceOp& op) {
 }
 
 const NativePoint* Emitter::point_of(const TraceOp& op) {
-  return &out_.points.emplace_back(NativePoint{.trace = &out_,
-                                               .dirty = dirty_,
-                                               .float_dirty = float_dirty_,
-                                               .word = op.word,
-                                               .index = static_cast<uint16_t>(index_),
-                                               .page_offset = op.page_offset});
+  NativePoint& point = out_.points.add();
+  point = {.trace = &out_,
+           .dirty = dirty_,
+           .float_dirty = float_dirty_,
+           .word = op.word,
+           .index = static_cast<uint16_t>(index_),
+           .page_offset = op.page_offset};
+  return &point;
 }
 
 const NativeLink& Emitter::link_to(int32_t page_offset) {
-  NativeLink& link = out_.links.emplace_back();
+  NativeLink& link = out_.links.add();
   link.code = stubs_.unlinked;
   link.page_offset = static_cast<uint16_t>(page_offset);
   link.from = &out_;

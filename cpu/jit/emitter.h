@@ -41,7 +41,7 @@ struct Stubs {
   const void* request;   // rdx NativeLink: the same, because of a request
   const void* far;       // rax pc: goes on in the code for it
   const void* returned;  // the same, if that is where the latest call wants to come back
-  const void* called;    // rdx NativeLink of the place to come back to; changes rax, rdx alone
+  const void* called;    // rax pc to come back to, rdx NativeLink for it; returns
   // rdx NativePoint: leaves there, registers as it says.
   const void* exception;
   const void* interpret;

@@ -17,8 +17,8 @@ void Emitter::emit_system(const TraceOp& op) {
   store_registers(dirty_);
   store_float_registers(float_dirty_);
   dirty_ = float_dirty_ = 0;
-  const NativeSystem& system = out_.systems.emplace_back(
-      NativeSystem{op.fields, op.word, index_, op.page_offset, op.length});
+  NativeSystem& system = out_.systems.add();
+  system = {op.fields, op.word, index_, op.page_offset, op.length};
   a_.mov(x86::rax, address_of(reinterpret_cast<const void*>(system_helper(op.kind))));
   a_.mov(x86::rdx, address_of(&system));
   a_.call(address_of(calls().system));

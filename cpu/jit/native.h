@@ -5,10 +5,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "cpu/decoded_op.h"
+#include "cpu/jit/pinned.h"
 
 namespace hv {
 
@@ -69,10 +69,10 @@ struct NativeTrace {
   };
   std::vector<Source> sources;
   // The code points at these.
-  std::deque<NativeLink> links;
-  std::deque<NativePoint> points;
-  std::deque<DecodedOp> operands;
-  std::deque<NativeSystem> systems;
+  jit::Pinned<NativeLink> links;
+  jit::Pinned<NativePoint> points;
+  jit::Pinned<DecodedOp> operands;
+  jit::Pinned<NativeSystem> systems;
   // Links of others that lead here.
   std::vector<NativeLink*> inbound;
 

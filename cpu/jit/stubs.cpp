@@ -75,17 +75,17 @@ void emit_far(x86::Assembler& a, const void* leave) {
 
 void emit_called(x86::Assembler& a) {
   const x86::Mem latest = x86::dword_ptr(kHart, HV_HART_OFFSET(native_returned));
-  a.mov(x86::eax, latest);
-  a.add(x86::eax, static_cast<int>(sizeof(Return)));
-  a.and_(x86::eax, kReturnsBytes - 1);
-  a.mov(latest, x86::eax);
-  a.lea(x86::rax, x86::ptr(kHart, x86::rax, 0, HV_HART_OFFSET(native_returns)));
-  a.mov(x86::qword_ptr(x86::rax, offsetof(Return, link)), x86::rdx);
-  a.movzx(x86::edx, x86::word_ptr(x86::rdx, offsetof(NativeLink, page_offset)));
-  a.add(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(native_page)));
-  a.mov(x86::qword_ptr(x86::rax, offsetof(Return, pc)), x86::rdx);
+  // The link is needed when the call returns; to wait for it now would cost much.
+  a.prefetcht0(x86::ptr(x86::rdx));
+  a.mov(x86::ecx, latest);
+  a.add(x86::ecx, static_cast<int>(sizeof(Return)));
+  a.and_(x86::ecx, kReturnsBytes - 1);
+  a.mov(latest, x86::ecx);
+  a.lea(x86::rcx, x86::ptr(kHart, x86::rcx, 0, HV_HART_OFFSET(native_returns)));
+  a.mov(x86::qword_ptr(x86::rcx, offsetof(Return, link)), x86::rdx);
+  a.mov(x86::qword_ptr(x86::rcx, offsetof(Return, pc)), x86::rax);
   a.mov(x86::rdx, x86::qword_ptr(kHart, HV_HART_OFFSET(fetch_generation)));
-  a.mov(x86::qword_ptr(x86::rax, offsetof(Return, context)), x86::rdx);
+  a.mov(x86::qword_ptr(x86::rcx, offsetof(Return, context)), x86::rdx);
   a.ret();
 }
 

@@ -245,12 +245,12 @@ void Translations::isolate(NativeTrace& trace) {
 void Translations::kill(NativeTrace& trace) {
   trace.state.store(NativeTrace::State::kDead, std::memory_order_release);
   isolate(trace);
-  for (NativeLink& link : trace.links) {
-    if (!link.to) continue;
+  trace.links.each([this](NativeLink& link) {
+    if (!link.to) return;
     std::erase(link.to->inbound, &link);
     link.to = nullptr;
     link.code.store(compiler_->unlinked(), std::memory_order_release);
-  }
+  });
   by_start_.erase(trace.physical);
   const auto page = by_page_.find(trace.physical & kPageMask);
   std::erase(page->second, &trace);
