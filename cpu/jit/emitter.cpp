@@ -49,6 +49,8 @@ Use use_of(const TraceOp& op) {
     case Op::sinval_vma:
     case Op::sfence_w_inval:
     case Op::sfence_inval_ir:
+    case Op::wrs_nto:
+    case Op::wrs_sto:
       return {};
     case Op::sb:
     case Op::sh:

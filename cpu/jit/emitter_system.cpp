@@ -1,6 +1,6 @@
-// CSRs, translation fences, traps and returns: calls of their rows' bodies. Compiled code goes on
-// behind those after which the same code would be fetched; after the others it looks where to go
-// on, as after a jalr.
+// CSRs, translation fences, traps, returns and waiting: calls of their rows' bodies. Compiled code
+// goes on behind those after which the same code would be fetched; after the others it looks where
+// to go on, as after a jalr.
 #include "cpu/jit/emitter.h"
 #include "cpu/jit/helpers.h"
 
@@ -8,6 +8,7 @@ namespace hv::jit {
 
 // What the body may change but registers is looked at again: the data TLB, FS and frm.
 void Emitter::emit_system(const TraceOp& op) {
+  if (wait_helper(op.kind)) return emit_wait(op);
   if (op.kind == Op::ecall) {
     // It may be for the built-in SBI, where the hart may rest, which it must not do in here.
     const asmjit::Label interpret = interpret_at(op);
@@ -30,6 +31,14 @@ void Emitter::emit_system(const TraceOp& op) {
   float_checked_ = float_marked_ = false;
   const unsigned rd = op.fields.rd;
   if (rd < 32 && assigned(rd) && (loaded_ & bit(rd))) a_.mov(host(rd), guest(rd));
+}
+
+// Harts wait for a lock in here as long as wrs ends soon, and sleep in the interpreter alone, where
+// others may change what compiled code holds meanwhile.
+void Emitter::emit_wait(const TraceOp& op) {
+  a_.mov(x86::rax, address_of(reinterpret_cast<const void*>(wait_helper(op.kind))));
+  a_.call(address_of(calls().op));
+  a_.jz(interpret_at(op));
 }
 
 // All guest registers are stored.
