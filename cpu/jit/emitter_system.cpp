@@ -18,19 +18,24 @@ void Emitter::emit_system(const TraceOp& op) {
   store_registers(dirty_);
   store_float_registers(float_dirty_);
   dirty_ = float_dirty_ = 0;
-  const NativeSystem& system = out_.systems.emplace_back(
-      NativeSystem{op.fields, op.word, index_, op.page_offset, op.length});
+  call_system(op, index_);
+  float_checked_ = float_marked_ = false;
+  const unsigned rd = op.fields.rd;
+  if (rd < 32 && assigned(rd) && (loaded_ & bit(rd))) a_.mov(host(rd), guest(rd));
+}
+
+// All guest registers are stored.
+void Emitter::call_system(const TraceOp& op, uint32_t index) {
+  const NativeSystem& system =
+      out_.systems.emplace_back(NativeSystem{op.fields, op.word, index, op.page_offset, op.length});
   a_.mov(x86::rax, address_of(reinterpret_cast<const void*>(system_helper(op.kind))));
   a_.mov(x86::rdx, address_of(&system));
   a_.call(address_of(calls().system));
   leaves_.push_back(a_.newLabel());
   a_.jz(leaves_.back());
   // instret has been brought up to date.
-  a_.mov(kRetired, -static_cast<int64_t>(index_) - 1);
+  a_.mov(kRetired, -static_cast<int64_t>(index) - 1);
   a_.mov(kTlb, x86::qword_ptr(kHart, HV_HART_OFFSET(data_tlb)));
-  float_checked_ = float_marked_ = false;
-  const unsigned rd = op.fields.rd;
-  if (rd < 32 && assigned(rd) && (loaded_ & bit(rd))) a_.mov(host(rd), guest(rd));
 }
 
 // Harts wait for a lock in here as long as wrs ends soon, and sleep in the interpreter alone, where
