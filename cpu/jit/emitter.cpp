@@ -275,7 +275,7 @@ void Emitter::load_page(x86::Gp to, int32_t page_offset) {
 }
 
 void Emitter::call_helper(const TraceOp& op) {
-  const DecodedOp& operand = out_.operands.emplace_back(op.fields);
+  const DecodedOp& operand = out_.operands.emplace_front(op.fields);
   a_.mov(x86::rax, address_of(reinterpret_cast<const void*>(op_helper(op.kind))));
   a_.mov(x86::rdx, address_of(&operand));
   a_.call(address_of(calls().op));
@@ -408,7 +408,7 @@ asmjit::Label Emitter::interpret_at(const TraceOp& op) {
 }
 
 const NativePoint* Emitter::point_of(const TraceOp& op) {
-  return &out_.points.emplace_back(NativePoint{.trace = &out_,
+  return &out_.points.emplace_front(NativePoint{.trace = &out_,
                                                .dirty = dirty_,
                                                .float_dirty = float_dirty_,
                                                .word = op.word,
@@ -417,7 +417,7 @@ const NativePoint* Emitter::point_of(const TraceOp& op) {
 }
 
 const NativeLink& Emitter::link_to(int32_t page_offset) {
-  NativeLink& link = out_.links.emplace_back();
+  NativeLink& link = out_.links.emplace_front();
   link.code = stubs_.unlinked;
   link.page_offset = static_cast<uint16_t>(page_offset);
   link.from = &out_;

@@ -27,7 +27,7 @@ void Emitter::emit_system(const TraceOp& op) {
 // All guest registers are stored.
 void Emitter::call_system(const TraceOp& op, uint32_t index) {
   const NativeSystem& system =
-      out_.systems.emplace_back(NativeSystem{op.fields, op.word, index, op.page_offset, op.length});
+      out_.systems.emplace_front(NativeSystem{op.fields, op.word, index, op.page_offset, op.length});
   a_.mov(x86::rax, address_of(reinterpret_cast<const void*>(system_helper(op.kind))));
   a_.mov(x86::rdx, address_of(&system));
   a_.call(address_of(calls().system));

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <forward_list>
 #include <vector>
 
 #include "cpu/decoded_op.h"
@@ -68,11 +68,12 @@ struct NativeTrace {
     std::vector<uint8_t> bytes;
   };
   std::vector<Source> sources;
-  // The code points at these.
-  std::deque<NativeLink> links;
-  std::deque<NativePoint> points;
-  std::deque<DecodedOp> operands;
-  std::deque<NativeSystem> systems;
+  // The code points at these. Lists, because most are short or empty, and an empty std::deque has
+  // 576 bytes.
+  std::forward_list<NativeLink> links;
+  std::forward_list<NativePoint> points;
+  std::forward_list<DecodedOp> operands;
+  std::forward_list<NativeSystem> systems;
   // Links of others that lead here.
   std::vector<NativeLink*> inbound;
 
