@@ -8,7 +8,12 @@
 
 namespace hv {
 
-inline constexpr unsigned kFflags = 1, kFrm = 2, kFcsr = 3;
+inline constexpr unsigned kFflags = 1, kFrm = 2, kFcsr = 3, kSstatus = 0x100;
+
+// Of sstatus: what is a view of CsrState::mstatus and writable, FS if there is F.
+inline constexpr uint64_t kSstatusWritable =
+    kMstatusSie | kMstatusSpie | kMstatusSpp | kMstatusSum | kMstatusMxr;
+inline constexpr uint64_t kSstatusStored = kSstatusWritable | kMstatusFs;
 
 struct CsrRow {
   uint16_t number;

@@ -8,11 +8,9 @@ namespace {
 
 constexpr unsigned kFirstSstateen = 0x10c, kFirstMstateen = 0x30c;
 
-constexpr uint64_t kSstatusWritable =
-    kMstatusSie | kMstatusSpie | kMstatusSpp | kMstatusSum | kMstatusMxr;
 constexpr uint64_t kMstatusWritable = kSstatusWritable | kMstatusMie | kMstatusMpie | kMstatusMprv |
                                       kMstatusTvm | kMstatusTw | kMstatusTsr;
-constexpr uint64_t kSstatusVisible = kSstatusWritable | kMstatusFs | kMstatusUxl | kMstatusSd;
+constexpr uint64_t kSstatusVisible = kSstatusStored | kMstatusUxl | kMstatusSd;
 
 // Common to mstatus and sstatus: `writable` without FS and MPP, which have rules of their own.
 void update_mstatus(Hart& hart, uint64_t value, uint64_t writable) {

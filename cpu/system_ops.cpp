@@ -51,22 +51,13 @@ bool still_there(const uint8_t* host, uint64_t value) {
 // Whether wrs.* has nothing to wait for: no reservation, another value where LR looked (a store of
 // the same value goes unnoticed, as it does by SC), or an interrupt, enabled or not.
 bool wrs_is_done(const Hart& hart) {
-  if (hart.requests.load(std::memory_order_relaxed) != 0 || wakes_from_wfi(hart)) return true;
+  const uint32_t requests = hart.requests.load(std::memory_order_relaxed) & ~kReqStep;
+  if (requests != 0 || wakes_from_wfi(hart)) return true;
   const uint8_t* host = hart.memory->host(hart.reservation_address, hart.reservation_size);
   if (!host) return true;
   return !(hart.reservation_size == sizeof(uint64_t)
                ? still_there<uint64_t>(host, hart.reservation_value)
                : still_there<uint32_t>(host, hart.reservation_value));
-}
-
-// Spins for some 10 us.
-bool spin_until_wrs_is_done(const Hart& hart) {
-  constexpr unsigned kSpins = 200;
-  for (unsigned i = 0; i < kSpins; ++i) {
-    if (wrs_is_done(hart)) return true;
-    __builtin_ia32_pause();
-  }
-  return false;
 }
 
 uint64_t enabling_field(Cbo kind) {
@@ -125,8 +116,17 @@ SysResult exec_wfi(Hart& hart, uint32_t instruction) {
   return wakes_from_wfi(hart) ? SysResult::kNext : SysResult::kWait;
 }
 
+bool wrs_ends_soon(const Hart& hart, WaitLimit limit) {
+  constexpr unsigned kSpins = 200;
+  for (unsigned i = 0; i < kSpins; ++i) {
+    if (wrs_is_done(hart)) return true;
+    __builtin_ia32_pause();
+  }
+  return limit == WaitLimit::kShort;
+}
+
 SysResult exec_wrs(Hart& hart, WaitLimit limit, uint32_t instruction) {
-  if (spin_until_wrs_is_done(hart) || limit == WaitLimit::kShort) return SysResult::kNext;
+  if (wrs_ends_soon(hart, limit)) return SysResult::kNext;
   // The bounded time after which TW makes it illegal has passed (privileged specification 3.1.6.5).
   if (hart.priv != Priv::kMachine && (hart.csr.mstatus & kMstatusTw))
     return illegal(hart, instruction);

@@ -28,6 +28,8 @@ SysResult exec_sret(Hart& hart, uint32_t instruction);
 SysResult exec_wfi(Hart& hart, uint32_t instruction);
 // wrs.nto and wrs.sto (Zawrs). Both end by themselves after a while, as every hart may.
 enum class WaitLimit : uint8_t { kNone, kShort };
+// Whether it ends without a nap or an exception: looks for some 10 us.
+bool wrs_ends_soon(const Hart& hart, WaitLimit limit);
 SysResult exec_wrs(Hart& hart, WaitLimit limit, uint32_t instruction);
 // rs1/rs2 = 0 mean "all"; also sinval.vma.
 SysResult exec_sfence_vma(Hart& hart, unsigned rs1, unsigned rs2, uint32_t instruction);

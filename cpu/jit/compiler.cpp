@@ -132,7 +132,7 @@ JitCompiler::~JitCompiler() = default;
 
 bool JitCompiler::compiles(Op kind) {
   return !op_has(kind, op_flags::kEndsBlock) || op_has(kind, op_flags::kBranch) ||
-         op_has(kind, op_flags::kJump) || system_helper(kind);
+         op_has(kind, op_flags::kJump) || system_helper(kind) || wait_helper(kind);
 }
 
 bool JitCompiler::ends_path(Op kind) {

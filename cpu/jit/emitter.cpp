@@ -25,7 +25,7 @@ struct Use {
 Use use_of(const TraceOp& op) {
   if (op_has(op.kind, op_flags::kBranch)) return {true, true, false};
   if (op.form == TraceOp::Form::kConstant) return {false, false, true};
-  if (is_float_control(op))
+  if (is_float_control(op) || is_status(op))
     return {op.kind == Op::csrrw || op.kind == Op::csrrs || op.kind == Op::csrrc, false, true};
   switch (op.kind) {
     case Op::lui:
@@ -49,6 +49,8 @@ Use use_of(const TraceOp& op) {
     case Op::sinval_vma:
     case Op::sfence_w_inval:
     case Op::sfence_inval_ir:
+    case Op::wrs_nto:
+    case Op::wrs_sto:
       return {};
     case Op::sb:
     case Op::sh:
@@ -159,6 +161,8 @@ void Emitter::emit_ops() {
       emit_jalr(op);
     } else if (is_float_control(op)) {
       emit_float_control(op);
+    } else if (is_status(op)) {
+      emit_status(op);
     } else if (runs_system_code(op)) {
       emit_system(op);
     } else if (!emit_op(op)) {

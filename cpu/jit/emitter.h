@@ -134,6 +134,9 @@ class Emitter {
   void emit_float_transfer(const TraceOp& op, x86::Mem memory);
   void emit_helper(const TraceOp& op);
   void emit_system(const TraceOp& op);
+  void call_system(const TraceOp& op, uint32_t index);
+  void emit_status(const TraceOp& op);
+  void emit_wait(const TraceOp& op);
   void emit_leaves();
   void emit_branch(const TraceOp& op, bool last);
   void emit_jalr(const TraceOp& op);

@@ -109,6 +109,17 @@ SystemHelper system_helper(Op kind) {
   }
 }
 
+OpHelper wait_helper(Op kind) {
+  switch (kind) {
+    case Op::wrs_nto:
+      return [](Hart* hart, const DecodedOp*) { return wrs_ends_soon(*hart, WaitLimit::kNone); };
+    case Op::wrs_sto:
+      return [](Hart* hart, const DecodedOp*) { return wrs_ends_soon(*hart, WaitLimit::kShort); };
+    default:
+      return nullptr;
+  }
+}
+
 LoadHelper load_helper(Op kind) {
   switch (kind) {
     case Op::lb:

@@ -21,6 +21,10 @@ using SystemHelper = bool (*)(Hart* hart, const NativeSystem* system, uint64_t r
 // nullptr: not in compiled code.
 SystemHelper system_helper(Op kind);
 
+// For wrs.nto and wrs.sto, nullptr for others. False: the interpreter has to run it, for the hart
+// would sleep, or get an exception.
+OpHelper wait_helper(Op kind);
+
 // The host registers of a path that is left at a point.
 struct NativeRegisters {
   uint64_t x[9];   // jit::kPool

@@ -57,10 +57,15 @@ class Jit {
 
   // Blocks that have got code.
   void keep(Block& block) { kept_[&block] = block.native->filling; }
-  // Calls forget(block) for those whose code is dead, and leaves all dead code alone from now on.
+  // Calls forget(block) for those whose code drains, and leaves all such code alone from now on.
+  // Harts are asked far more often to give up TLB entries (CodePages::release), so it does nothing
+  // when nothing has begun to drain since the last time: Translations::kept_from() says why that is
+  // enough.
   template <class Forget>
   void release(Forget forget) {
     const uint64_t from = shared_->kept_from();
+    if (from == let_go_) return;
+    let_go_ = from;
     std::erase_if(kept_, [&](const auto& kept) {
       const auto [block, filling] = kept;
       if (filling >= from) return false;
@@ -90,6 +95,8 @@ class Jit {
   std::vector<NativePlace*> remembered_;
   // Blocks with code, and the filling of its region.
   std::unordered_map<Block*, uint64_t> kept_;
+  // Translations::kept_from() at the latest release().
+  uint64_t let_go_ = 0;
   std::function<void()> release_;
 };
 

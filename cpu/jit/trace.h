@@ -40,10 +40,14 @@ namespace jit {
 
 // An access to fflags, frm or fcsr that has code of its own.
 bool is_float_control(const TraceOp& op);
-// Served by a call of the row's body, which may change FS, frm and what addresses lead to.
+// An access to sstatus whose usual ways have code of their own; one that changes at most SIE.
+bool is_status(const TraceOp& op);
+bool is_plain_status(const TraceOp& op);
+// Served by a call of the row's body, as a rule, which may change FS, frm and what addresses lead
+// to.
 inline bool runs_system_code(const TraceOp& op) {
   return op_has(op.kind, op_flags::kSystem) && op_has(op.kind, op_flags::kEndsBlock) &&
-         !is_float_control(op);
+         !is_float_control(op) && !is_plain_status(op);
 }
 
 }  // namespace jit

@@ -209,9 +209,9 @@ bool Translations::next_region() {
 
 void Translations::drain(Region& region) {
   region.state = RegionState::kDraining;
-  kept_from_.store(region.filling + 1);
   for (auto& trace : region.traces)
     if (!trace->dead()) kill(*trace);
+  kept_from_.store(region.filling + 1);
   for (const Attached& a : attached_) {
     if (pages_.has_harts())
       region.waits.push_back({a.hart, pages_.post(a.hart)});

@@ -57,6 +57,11 @@ class Translations {
 
   // Traces with a smaller NativeTrace::filling are draining, or gone already: a hart that rested
   // must not look at them any more.
+  //
+  // Counted up when they are dead, in no table, and no link leads to them: so a hart that has read
+  // the number and then let go of what is below it (its blocks' code, its places, its returns) can
+  // come by none of that again, and need not look before the number changes. Counted up before
+  // harts are asked: so one that lets go because it was asked reads at least that number.
   uint64_t kept_from() const { return kept_from_.load(); }
 
   // --- Hart threads.

@@ -11,9 +11,9 @@ using hv::test::BareHart;
 namespace {
 
 constexpr uint64_t kOnes = ~0ull;
-constexpr unsigned kSstatus = 0x100, kSie = 0x104, kSip = 0x144, kSatp = 0x180, kMstatus = 0x300,
-                   kMideleg = 0x303, kMie = 0x304, kMip = 0x344, kMenvcfg = 0x30a,
-                   kMcounteren = 0x306, kStimecmp = 0x14d;
+constexpr unsigned kSie = 0x104, kSip = 0x144, kSatp = 0x180, kMstatus = 0x300, kMideleg = 0x303,
+                   kMie = 0x304, kMip = 0x344, kMenvcfg = 0x30a, kMcounteren = 0x306,
+                   kStimecmp = 0x14d;
 constexpr Priv kU = Priv::kUser, kS = Priv::kSupervisor, kM = Priv::kMachine;
 
 }  // namespace

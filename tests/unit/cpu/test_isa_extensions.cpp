@@ -6,11 +6,13 @@
 #include <optional>
 #include <thread>
 
+#include "cpu/jit/helpers.h"
 #include "tests/unit/cpu/encode.h"
-#include "tests/unit/cpu/test_machine.h"
+#include "tests/unit/cpu/jit_machine.h"
 
 using namespace hv;
 using namespace hv::test::rv;
+using hv::test::JitMachine;
 using hv::test::TestMachine;
 
 namespace {
@@ -191,6 +193,43 @@ TEST_CASE("wrs.nto in a loop sees another hart's store") {
   machine.run(TestMachine::kRam);
   other.join();
   CHECK(machine.hart.x[a0] == 1);
+}
+
+// A kernel waits for locks with interrupts off, and those that are pending end each wrs; so does
+// the want of a reservation.
+TEST_CASE("wrs stays in compiled code when it ends at once, and only then") {
+  JitMachine machine(JitOptions{.threshold = 1});
+  const uint32_t word = GENERATE(kWrsNto, kWrsSto);
+  machine.put(TestMachine::kRam, {word, addi(a2, a2, -1), bne(a2, zero, -8), TestMachine::kWfi});
+  machine.hart.x[a2] = 50;
+  REQUIRE(machine.run(TestMachine::kRam) == EngineExit::kWait);
+  CHECK(machine.hart.instret == 3 * 50 + 1);
+  const Block* loop = machine.engine->cache().lookup_recent(machine.hart, TestMachine::kRam);
+  REQUIRE(loop);
+  CHECK(loop->native);
+
+  const Op kind = word == kWrsNto ? Op::wrs_nto : Op::wrs_sto;
+  machine.engine->fence_i();
+  reserve_and(machine, TestMachine::kWfi);
+  CHECK(wait_helper(kind)(&machine.hart, nullptr) == (kind == Op::wrs_sto));
+  machine.hart.csr.mie = kMipMsip;
+  machine.hart.mip.store(kMipMsip);
+  CHECK(wait_helper(kind)(&machine.hart, nullptr));
+  machine.hart.mip.store(0);
+  machine.poke<uint64_t>(kWord, 1);
+  CHECK(wait_helper(kind)(&machine.hart, nullptr));
+}
+
+// What the path holds in the host's registers, the interpreter has to find.
+TEST_CASE("a wrs that has to wait goes on in compiled code afterwards") {
+  JitMachine machine(JitOptions{.threshold = 1});
+  machine.hart.x[a1] = kWord;
+  machine.put(TestMachine::kRam, {lr_d(a0, a1), addi(a3, a3, 3), kWrsNto, addi(a2, a2, -1),
+                                  bne(a2, zero, -16), TestMachine::kWfi});
+  machine.hart.x[a2] = 5;
+  REQUIRE(machine.run(TestMachine::kRam) == EngineExit::kWait);
+  CHECK(machine.hart.x[a3] == 15);
+  CHECK(machine.hart.instret == 5 * 5 + 1);
 }
 
 TEST_CASE("TW forbids a wrs.nto that has to wait, and nothing else") {
