@@ -132,6 +132,7 @@ Result<> accel(Options& options, const std::string& value) {
   if (compiles) {
     HV_TRY_ASSIGN(const auto threshold, values.take_number("threshold"));
     HV_TRY_ASSIGN(const auto mib, values.take_number("tb-size"));
+    HV_TRY_ASSIGN(const auto dump, values.take_bool("dump"));
     if (threshold && *threshold > kMaxThreshold)
       return fail("-accel {}: threshold={} is more than {}", *name, *threshold, kMaxThreshold);
     if (mib && (*mib < 1 || *mib > kMaxCodeMib))
@@ -139,7 +140,8 @@ Result<> accel(Options& options, const std::string& value) {
     if (threshold) options.jit.threshold = static_cast<uint32_t>(*threshold);
     if (mib) options.jit.code_bytes = *mib << 20;
     options.jit.background = options.jit.threshold > 1;
-    return values.expect_empty("threshold, tb-size, thread");
+    if (dump.value_or(false)) options.jit_dump = true;
+    return values.expect_empty("threshold, tb-size, dump, thread");
   }
   return values.expect_empty("thread");
 }

@@ -138,8 +138,12 @@ TEST_CASE("Options: accelerators") {
   CHECK(has(error_of({"-accel", "interp,tb-size=3"}), "tb-size"));
   CHECK(has(error_of({"-accel", "jit,tb-size=0"}), "tb-size=0 is not between 1 and 1024"));
   CHECK(has(error_of({"-accel", "jit,threshold=x"}), "threshold=x"));
-  CHECK(has(error_of({"-accel", "jit,dump=on"}), "dump"));
+  CHECK(has(error_of({"-accel", "jit,split-wx=on"}), "split-wx"));
   CHECK(good({"-perfmap", "-jitdump"}).perf_map);
+  CHECK(good({"-accel", "jit,dump=on"}).jit_dump);
+  CHECK_FALSE(good({"-accel", "jit,dump=off"}).jit_dump);
+  CHECK(has(error_of({"-accel", "jit,dump=file"}), "dump"));
+  CHECK(has(error_of({"-accel", "interp,dump=on"}), "dump"));
   CHECK(has(error_of({"-accel", "interp", "-jitdump"}), "-jitdump: -accel interp"));
   CHECK(has(error_of({"-perfmap", "-M", "virt,accel=interp"}), "-perfmap: -accel interp"));
   CHECK(has(error_of({"-accel", "kvm"}), "-accel kvm: not supported"));
