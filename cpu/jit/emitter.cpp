@@ -176,22 +176,14 @@ bool Emitter::emit_op(const TraceOp& op) {
     emit_constant(op);
     return true;
   }
-  switch (op.kind) {
-    case Op::lb:
-    case Op::lh:
-    case Op::lw:
-    case Op::ld:
-    case Op::lbu:
-    case Op::lhu:
-    case Op::lwu:
-      emit_load(op);
-      return true;
-    case Op::sb:
-    case Op::sh:
-    case Op::sw:
-    case Op::sd:
+  if (is_access(op.kind) && !op_has(op.kind, op_flags::kFp)) {
+    if (op_has(op.kind, op_flags::kWrites))
       emit_store(op);
-      return true;
+    else
+      emit_load(op);
+    return true;
+  }
+  switch (op.kind) {
     case Op::add_uw:
       if (op.fields.rs2 != 0) break;
       if (op.fields.rd < 32) {

@@ -4,20 +4,14 @@
 #include <string_view>
 
 #include "cpu/fpu.h"
-#include "cpu/isa/format.h"
 #include "cpu/jit/emitter_float.h"
+#include "cpu/jit/values.h"
 
 namespace hv::jit {
 namespace {
 
-constexpr Format kFormats[] = {
-    Format::kNone,
-#define INSN(id, pattern, format, ext, flags) Format::format,
-#define FORM(id, base, pattern, format, ext, flags)
-#include "cpu/isa/all.inc"
-};
 bool writes_integer(Op kind) {
-  switch (kFormats[static_cast<size_t>(kind)]) {
+  switch (format_of(kind)) {
     case Format::kFCmp:
     case Format::kFToInt:
     case Format::kFToIntRm:
@@ -48,7 +42,7 @@ void Emitter::assign_float_registers() {
     if (!op_has(op.kind, op_flags::kFp)) continue;
     uses_float_ = true;
     const auto use = [&](unsigned reg) { ++uses[reg & 31]; };
-    switch (kFormats[static_cast<size_t>(op.kind)]) {
+    switch (format_of(op.kind)) {
       case Format::kFR4:
         use(rs3_of(op));
         [[fallthrough]];

@@ -16,9 +16,6 @@ constexpr Format kFormats[] = {
 #define FORM(id, base, pattern, format, ext, flags)
 #include "cpu/isa/all.inc"
 };
-constexpr Format format_of(Op kind) {
-  return kFormats[static_cast<size_t>(kind)];
-}
 
 // rd is an x register.
 bool writes_rd(Op kind) {
@@ -66,6 +63,10 @@ uint64_t fold(const TraceOp& op, uint64_t a, uint64_t b) {
 }
 
 }  // namespace
+
+Format format_of(Op kind) {
+  return kFormats[static_cast<size_t>(kind)];
+}
 
 bool reads_rs1(Op kind) {
   switch (format_of(kind)) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "cpu/isa/format.h"
 #include "cpu/jit/trace.h"
 
 namespace hv::jit {
@@ -15,6 +16,7 @@ struct Registers {
   uint32_t reads, writes;
 };
 Registers registers_of(const TraceOp& op);
+Format format_of(Op kind);
 // Which of the fields are x registers that the op reads.
 bool reads_rs1(Op kind);
 bool reads_rs2(Op kind);
