@@ -349,8 +349,6 @@ struct Outcome {
         reserved(m.hart.reservation_value),
         reserved_size(m.hart.reservation_size) {
     x[kRegSink] = 0;
-    // A load that faults may leave FS dirty (privileged specification, "Extension Context Status").
-    if (m.trapped()) status &= ~kMstatusFs;
     for (size_t i = 0; i < memory.size(); ++i) memory[i] = m.peek<uint64_t>(kData + i * 8);
   }
   bool operator==(const Outcome&) const = default;
