@@ -258,8 +258,10 @@ class Emitter {
   // From system instructions after which execution goes on elsewhere.
   std::vector<asmjit::Label> leaves_;
   std::vector<SlowAccess> slow_;
-  bool in_strip_ = false;
   std::vector<SlowOp> slow_ops_;
+  // For a loop's second copy: groups that stay are found, and those that step have in their slots
+  // what leads from the guest's addresses to the host's.
+  bool in_strip_ = false;
   std::array<int8_t, 32> float_host_{};
   uint32_t float_loaded_ = 0, float_dirty_ = 0;
   // What the path writes.
