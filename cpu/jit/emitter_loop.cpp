@@ -21,6 +21,8 @@ constexpr auto kPage = static_cast<int32_t>(GuestMemory::kPageSize);
 // after an address was in no page of the TLB.
 constexpr int kFirstPatience = 2, kPatience = 1, kLongPatience = 8;
 constexpr int kMinRounds = 4;
+// A second copy of a longer path might not fit into a small region of code memory.
+constexpr size_t kMaxStripOps = 100;
 
 bool stays(const ProbeGroup& group) {
   return group.carried || group.step != 0;
@@ -33,7 +35,8 @@ void Emitter::emit_loop() {
   if (uses_float_ && std::ranges::none_of(trace_.ops, runs_system_code))
     check_float(trace_.ops.front(), false);
   load_for_loop();
-  const bool strips = std::ranges::any_of(trace_.groups, stays);
+  const bool strips =
+      trace_.ops.size() <= kMaxStripOps && std::ranges::any_of(trace_.groups, stays);
   const x86::Mem patience = x86::dword_ptr(kHart, HV_HART_OFFSET(native_patience));
   const x86::Mem requests = x86::dword_ptr(kHart, HV_HART_OFFSET(requests));
   const asmjit::Label top = a_.newLabel(), exit = a_.newLabel();

@@ -12,6 +12,10 @@ namespace hv::jit {
 template <class T>
 class Pinned {
  public:
+  Pinned() = default;
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
   // A value-initialized element.
   T& add() {
     if (used_ == last_size()) {

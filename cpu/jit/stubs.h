@@ -5,6 +5,7 @@
 
 namespace hv::jit {
 
+// What they take and leave in registers: Stubs (cpu/jit/emitter.h).
 using Enter = void (*)(Hart* hart, const void* code, JitCompiler::Result* result);
 
 void emit_enter(x86::Assembler& a);
