@@ -98,7 +98,9 @@ TEMPLATE_TEST_CASE("an idle loop with a GLib context sleeps", "[loop][glib]", On
     loop->run_once(-1);
     rounds++;
   }
-  CHECK(rounds <= 3);
+  // A wait may end a little before the timer is due, more than once on a busy host; without waits
+  // there are thousands.
+  CHECK(rounds <= 20);
   g_source_destroy(source);
   g_source_unref(source);
 }
