@@ -5,6 +5,7 @@
 #include "cpu/jit/helpers.h"
 #include "cpu/jit/stubs.h"
 #include "cpu/jit/trace_log.h"
+#include "cpu/jit/values.h"
 
 namespace hv::jit {
 namespace {
@@ -25,8 +26,10 @@ struct Use {
 Use use_of(const TraceOp& op) {
   if (op_has(op.kind, op_flags::kBranch)) return {true, true, false};
   if (op.form == TraceOp::Form::kConstant) return {false, false, true};
-  if (is_float_control(op) || is_status(op))
-    return {op.kind == Op::csrrw || op.kind == Op::csrrs || op.kind == Op::csrrc, false, true};
+  // The others read memory.
+  if (accesses_csr(op.kind))
+    return {format_of(op.kind) == Format::kCsr && (is_float_control(op) || is_status(op)), false,
+            true};
   switch (op.kind) {
     case Op::lui:
     case Op::auipc:
@@ -34,14 +37,6 @@ Use use_of(const TraceOp& op) {
       return {false, false, true};
     case Op::jalr:
       return {true, false, true};
-    // From memory and to memory.
-    case Op::csrrw:
-    case Op::csrrs:
-    case Op::csrrc:
-    case Op::csrrwi:
-    case Op::csrrsi:
-    case Op::csrrci:
-      return {false, false, true};
     case Op::ecall:
     case Op::sret:
     case Op::mret:

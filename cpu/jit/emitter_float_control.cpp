@@ -3,6 +3,7 @@
 #include "cpu/csr.h"
 #include "cpu/fpu.h"
 #include "cpu/jit/emitter_float.h"
+#include "cpu/jit/values.h"
 
 namespace hv::jit {
 namespace {
@@ -17,10 +18,6 @@ bool replaces(Op kind) {
   return kind == Op::csrrw || kind == Op::csrrwi;
 }
 
-bool has_immediate(Op kind) {
-  return kind == Op::csrrwi || kind == Op::csrrsi || kind == Op::csrrci;
-}
-
 bool writes_csr(const TraceOp& op) {
   return replaces(op.kind) || op.fields.rs1 != 0;
 }
@@ -28,17 +25,7 @@ bool writes_csr(const TraceOp& op) {
 }  // namespace
 
 bool is_float_control(const TraceOp& op) {
-  switch (op.kind) {
-    case Op::csrrw:
-    case Op::csrrs:
-    case Op::csrrc:
-    case Op::csrrwi:
-    case Op::csrrsi:
-    case Op::csrrci:
-      break;
-    default:
-      return false;
-  }
+  if (!accesses_csr(op.kind)) return false;
   const unsigned csr = csr_of(op);
   return csr == kFflags || ((csr == kFrm || csr == kFcsr) && !writes_csr(op));
 }
@@ -62,7 +49,7 @@ void Emitter::emit_float_control(const TraceOp& op) {
     a_.or_(x86::eax, x86::ecx);
   }
   if (writes) {
-    if (has_immediate(op.kind)) {
+    if (format_of(op.kind) == Format::kCsrI) {
       a_.mov(x86::edx, unsigned{op.fields.rs1});
     } else {
       const x86::Gp s = source(op.fields.rs1, x86::rdx);

@@ -21,8 +21,6 @@ constexpr auto kPage = static_cast<int32_t>(GuestMemory::kPageSize);
 // after an address was in no page of the TLB.
 constexpr int kFirstPatience = 2, kPatience = 1, kLongPatience = 8;
 constexpr int kMinRounds = 4;
-// A second copy of a longer path might not fit into a small region of code memory.
-constexpr size_t kMaxStripOps = 100;
 
 bool stays(const ProbeGroup& group) {
   return group.carried || group.step != 0;
@@ -35,19 +33,17 @@ void Emitter::emit_loop() {
   if (uses_float_ && std::ranges::none_of(trace_.ops, runs_system_code))
     check_float(trace_.ops.front(), false);
   load_for_loop();
-  const bool strips =
-      trace_.ops.size() <= kMaxStripOps && std::ranges::any_of(trace_.groups, stays);
   const x86::Mem patience = x86::dword_ptr(kHart, HV_HART_OFFSET(native_patience));
   const x86::Mem requests = x86::dword_ptr(kHart, HV_HART_OFFSET(requests));
   const asmjit::Label top = a_.newLabel(), exit = a_.newLabel();
   const auto count = static_cast<uint32_t>(trace_.ops.size());
-  if (strips) a_.mov(patience, kFirstPatience);
+  if (trace_.strips) a_.mov(patience, kFirstPatience);
   uint32_t dirty = dirty_, float_dirty = float_dirty_;
   a_.bind(top);
   emit_ops();
   add_retired(count);
   a_.cmp(requests, 0);
-  if (!strips) {
+  if (!trace_.strips) {
     a_.je(top);
   } else {
     const asmjit::Label strip = a_.newLabel(), ended = a_.newLabel();

@@ -11,6 +11,8 @@ constexpr uint64_t kMaxBytes = 256;
 
 // Strips of a page are to be worth their beginning.
 constexpr int64_t kMaxStep = 256;
+// The second copy of a longer path might not fit into a small region of code memory.
+constexpr size_t kMaxStripOps = 100;
 
 // Accesses from one base; offsets as signed numbers.
 struct Cluster {
@@ -102,8 +104,9 @@ unsigned access_size(Op kind) {
 void make_probe_groups(Trace& trace, const std::vector<Access>& accesses) {
   // The op behind which each slot is free.
   std::array<size_t, kGroupSlots> busy_until{};
+  const bool may_strip = trace.ops.size() <= kMaxStripOps;
   for (const Cluster& cluster : clusters_of(trace, accesses)) {
-    const bool carried = cluster.carried(), steps = cluster.steps();
+    const bool carried = cluster.carried(), steps = may_strip && cluster.steps();
     const bool stays = carried || steps;
     if (cluster.accesses.size() < 2 && !stays) continue;
     const size_t first = stays ? 0 : cluster.accesses.front()->op;
@@ -128,6 +131,7 @@ void make_probe_groups(Trace& trace, const std::vector<Access>& accesses) {
       op.group_offset = static_cast<uint16_t>(static_cast<int64_t>(access->offset) - cluster.begin);
       op.probes = access == cluster.accesses.front();
     }
+    trace.strips |= may_strip && stays;
     trace.groups.push_back(group);
   }
 }

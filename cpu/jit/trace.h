@@ -79,6 +79,8 @@ struct Trace {
   std::vector<ProbeGroup> groups;
   // Behind the last op the path is at its beginning again.
   bool loops = false;
+  // The loop has a second copy that does not probe for some of the groups.
+  bool strips = false;
 };
 
 }  // namespace hv

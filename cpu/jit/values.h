@@ -17,6 +17,9 @@ struct Registers {
 };
 Registers registers_of(const TraceOp& op);
 Format format_of(Op kind);
+inline bool accesses_csr(Op kind) {
+  return format_of(kind) == Format::kCsr || format_of(kind) == Format::kCsrI;
+}
 // Which of the fields are x registers that the op reads.
 bool reads_rs1(Op kind);
 bool reads_rs2(Op kind);
