@@ -141,7 +141,7 @@ uint32_t VirtioMmioTransport::read_register(uint64_t offset) {
     case kStatus:
       return control_->status();
     case kConfigGeneration:
-      return 0;  // no field of our devices changes by itself
+      return control_->config_generation();
   }
   // No shared memory regions: length and base of all ones (section 4.2.2).
   if (offset >= kShmLenLow && offset <= kShmBaseHigh) return ~0u;

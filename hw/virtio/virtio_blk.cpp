@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "hw/virtio/iov.h"
+
 namespace hv {
 
 namespace {
@@ -79,40 +81,6 @@ struct BlkConfig {
 };
 constexpr size_t kConfigSize = 60;
 static_assert(offsetof(BlkConfig, writeback) == 32 && offsetof(BlkConfig, tail) == kConfigSize);
-
-uint64_t total_length(const std::vector<iovec>& pieces) {
-  uint64_t total = 0;
-  for (const iovec& piece : pieces) total += piece.iov_len;
-  return total;
-}
-
-// Copies the first `size` bytes out of the buffers and takes them off; false when there are fewer.
-bool take_front(std::vector<iovec>& pieces, void* to, size_t size) {
-  auto* out = static_cast<uint8_t*>(to);
-  size_t emptied = 0;
-  for (iovec& piece : pieces) {
-    const size_t part = std::min(piece.iov_len, size);
-    copy_from_guest(out, piece.iov_base, part);
-    piece.iov_base = static_cast<uint8_t*>(piece.iov_base) + part;
-    piece.iov_len -= part;
-    out += part;
-    size -= part;
-    if (piece.iov_len == 0) ++emptied;
-    if (size == 0) break;
-  }
-  pieces.erase(pieces.begin(), pieces.begin() + static_cast<ptrdiff_t>(emptied));
-  return size == 0;
-}
-
-// Takes the last byte off; nullptr when there is none.
-uint8_t* take_last(std::vector<iovec>& pieces) {
-  if (pieces.empty()) return nullptr;
-  iovec& last = pieces.back();
-  --last.iov_len;
-  uint8_t* byte = static_cast<uint8_t*>(last.iov_base) + last.iov_len;
-  if (last.iov_len == 0) pieces.pop_back();
-  return byte;
-}
 
 // block_size as the guest sees it, or what is wrong with it.
 Result<uint32_t> block_size_option(std::string_view name, uint32_t value, uint32_t minimum) {

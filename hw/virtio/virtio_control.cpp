@@ -205,6 +205,13 @@ void VirtioControl::needs_reset() {
   interrupt(kVirtioConfigInterrupt);
 }
 
+// The generation first: a driver that reads it, then the space, then it again sees either a space
+// that has not changed yet or two generations.
+void VirtioControl::config_changed() {
+  ++config_generation_;
+  interrupt(kVirtioConfigInterrupt);
+}
+
 void VirtioControl::idle() {
   changed_.set();
 }

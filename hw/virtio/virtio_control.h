@@ -1,6 +1,7 @@
 // What every virtio transport shows the driver: status, features, queue set-up and interrupts.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -67,6 +68,8 @@ class VirtioControl final : private VirtioHost {
   void notify(uint32_t queue);  // for stores that no doorbell took
   uint8_t interrupt_status() HV_EXCLUDES(mutex_);
   void acknowledge(uint8_t bits) HV_EXCLUDES(mutex_);
+  // Changes whenever the device has changed the configuration space (virtio 1.2, section 2.5).
+  uint32_t config_generation() const { return config_generation_; }
   void read_config(uint32_t offset, std::span<uint8_t> to) HV_EXCLUDES(mutex_);
   void write_config(uint32_t offset, std::span<const uint8_t> from) HV_EXCLUDES(mutex_);
 
@@ -83,6 +86,7 @@ class VirtioControl final : private VirtioHost {
 
   void queue_interrupt(unsigned queue) override HV_EXCLUDES(mutex_);
   void needs_reset() override HV_EXCLUDES(mutex_);
+  void config_changed() override HV_EXCLUDES(mutex_);
   void idle() override;
   void interrupt(uint8_t bit) HV_EXCLUDES(mutex_);
 
@@ -100,6 +104,7 @@ class VirtioControl final : private VirtioHost {
   std::unique_ptr<VirtioDevice> device_;
   const IrqLine line_;
   EventNotifier changed_;  // the registers want something of the loop
+  std::atomic<uint32_t> config_generation_{0};
 
   Mutex mutex_;
   std::condition_variable_any loop_moved_;

@@ -91,6 +91,11 @@ void VirtioDevice::publish(unsigned index) {
   if (live() && queue(index).publish()) host_->queue_interrupt(index);
 }
 
+void VirtioDevice::config_changed() {
+  loop_.assert_here();
+  if (host_) host_->config_changed();
+}
+
 void VirtioDevice::service(unsigned index) {
   VirtQueue& vq = queue(index);
   if (!vq.running()) return;

@@ -21,6 +21,8 @@ class VirtioHost {
   virtual void queue_interrupt(unsigned queue) = 0;
   // The driver broke its rings: DEVICE_NEEDS_RESET and a configuration interrupt.
   virtual void needs_reset() = 0;
+  // The configuration space has changed by itself: a new generation and a configuration interrupt.
+  virtual void config_changed() = 0;
   // Nothing is in flight any more while the device is held.
   virtual void idle() = 0;
 
@@ -110,6 +112,9 @@ class VirtioDevice : private PollHandler {
   void end_request();
   // Shows what was pushed and interrupts if the driver wants that.
   void publish(unsigned index);
+  // What read_config() gives has changed; the driver is told if there is one. Fields that the loop
+  // changes are atomics, for harts read them meanwhile.
+  void config_changed();
   // handle_queue() of a queue if chains may be taken; notifications are off meanwhile.
   void service(unsigned index);
   // The driver broke a rule: log, NEEDS_RESET.
