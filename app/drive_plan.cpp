@@ -1,7 +1,11 @@
 #include "app/drive_plan.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <set>
+
+#include "block/throttle.h"
 
 namespace hv {
 namespace {
@@ -10,6 +14,7 @@ struct Drive {
   std::string interface;  // "virtio" or "none"
   std::string id;
   std::string serial;
+  std::string werror, rerror;
   uint64_t index = 0;
   DiskOptions disk;
 };
@@ -29,8 +34,36 @@ uint64_t free_index(const std::vector<Drive>& drives, const std::string& interfa
   return index;
 }
 
+// Budgets that drives and nodes name. Those of -object are there before any drive.
+using ThrottleGroups = std::map<std::string, std::shared_ptr<ThrottleGroup>>;
+
+Result<ThrottleGroups> throttle_objects(const ObjectOptions& objects) {
+  ThrottleGroups groups;
+  for (const ObjectOptions::Throttle& object : objects.throttles)
+    groups[object.id] = std::make_shared<ThrottleGroup>(object.config);
+  return groups;
+}
+
+DiskLookup make_lookup(Options& options, ThrottleGroups& groups) {
+  DiskLookup lookup;
+  lookup.node = [&](const std::string& name) -> const DiskOptions* {
+    const auto node = std::ranges::find(options.drives, name, &DriveOptions::id);
+    return node == options.drives.end() ? nullptr : &node->disk;
+  };
+  lookup.throttle_group = [&](const std::string& name, const ThrottleConfig* config) {
+    auto& group = groups[name];
+    if (!config) return group;
+    if (!group)
+      group = std::make_shared<ThrottleGroup>(*config);
+    else if (config->any())
+      group->configure(*config);
+    return group;
+  };
+  return lookup;
+}
+
 Result<Drive> read_drive(const Options& options, KeyValues values,
-                         const std::vector<Drive>& earlier) {
+                         const std::vector<Drive>& earlier, const DiskLookup& lookup) {
   Drive drive;
   const std::string id = values.take("id").value_or("");
   const std::string wanted = values.take("if").value_or("");
@@ -59,22 +92,35 @@ Result<Drive> read_drive(const Options& options, KeyValues values,
   }
   if (auto media = values.take("media"); media && *media != "disk")
     return fail("-drive media={}: not supported; only disk is here", *media);
-  if (options.snapshot && !values.get("snapshot")) values.add("snapshot", "on");
-  if (values.get("file").value_or("").empty())
+  drive.werror = values.take("werror").value_or("");
+  drive.rerror = values.take("rerror").value_or("");
+  HV_TRY_ASSIGN(drive.disk, take_disk_options(values, lookup));
+  if (drive.disk.filename.empty() && !drive.disk.null)
     return fail("-drive: file= is missing for drive {}", drive.id);
-  HV_TRY_ASSIGN(drive.disk, take_disk_options(values));
+  if (options.snapshot && !values.take("snapshot")) drive.disk.snapshot = true;
   HV_TRY(values.expect_empty(
-      "file, format, if, id, index, serial, media, readonly, snapshot, cache, aio, discard"));
+      "file, format, if, id, index, serial, media, readonly, snapshot, cache, aio, discard, "
+      "detect-zeroes, werror, rerror, throttling.*"));
   return drive;
 }
 
-Result<> plan_plain_drives(Options& options) {
+// What -drive says of errors is the device's, unless that says something itself.
+void add_error_policy(const Drive& drive, KeyValues& device) {
+  if (!drive.werror.empty() && !device.get("werror")) device.add("werror", drive.werror);
+  if (!drive.rerror.empty() && !device.get("rerror")) device.add("rerror", drive.rerror);
+}
+
+Result<> plan_plain_drives(Options& options, const DiskLookup& lookup) {
   std::vector<Drive> drives;
   for (const KeyValues& values : options.drive_options) {
-    HV_TRY_ASSIGN(auto drive, read_drive(options, values, drives));
+    HV_TRY_ASSIGN(auto drive, read_drive(options, values, drives, lookup));
     drives.push_back(std::move(drive));
   }
-  for (const Drive& drive : drives) options.drives.push_back({drive.id, drive.disk});
+  for (const Drive& drive : drives) {
+    options.drives.push_back({drive.id, drive.disk});
+    for (KeyValues& device : options.machine.devices)
+      if (device.get("drive") == drive.id) add_error_policy(drive, device);
+  }
 
   std::erase_if(drives, [](const Drive& drive) { return drive.interface != "virtio"; });
   std::ranges::sort(drives, {}, &Drive::index);
@@ -83,24 +129,22 @@ Result<> plan_plain_drives(Options& options) {
     device.add("driver", "virtio-blk-device");
     device.add("drive", drive.id);
     if (!drive.serial.empty()) device.add("serial", drive.serial);
+    add_error_policy(drive, device);
     options.machine.devices.push_back(std::move(device));
   }
   return {};
 }
 
-Result<> plan_nodes(Options& options) {
-  const auto find_node = [&](const std::string& name) -> const DiskOptions* {
-    const auto node = std::ranges::find(options.drives, name, &DriveOptions::id);
-    return node == options.drives.end() ? nullptr : &node->disk;
-  };
+Result<> plan_nodes(Options& options, const DiskLookup& lookup) {
   for (KeyValues node : options.blockdev_options) {
     const std::string name = node.take("node-name").value_or("");
     if (name.empty()) return fail("-blockdev: node-name= is missing");
-    HV_TRY_ASSIGN(auto disk, take_disk_options(node, find_node));
+    HV_TRY_ASSIGN(auto disk, take_disk_options(node, lookup));
     HV_TRY(node.expect_empty(
         "driver, node-name, file, filename, read-only, aio, discard, cache.direct, "
-        "cache.no-flush, locking"));
-    if (disk.filename.empty()) return fail("-blockdev node-name={}: filename= is missing", name);
+        "cache.no-flush, detect-zeroes, locking, size, latency-ns, read-zeroes, throttle-group"));
+    if (disk.filename.empty() && !disk.null)
+      return fail("-blockdev node-name={}: filename= is missing", name);
     options.drives.push_back({name, std::move(disk)});
   }
   return {};
@@ -109,8 +153,10 @@ Result<> plan_nodes(Options& options) {
 }  // namespace
 
 Result<> plan_drives(Options& options) {
-  HV_TRY(plan_plain_drives(options));
-  HV_TRY(plan_nodes(options));
+  HV_TRY_ASSIGN(ThrottleGroups groups, throttle_objects(options.objects));
+  const DiskLookup lookup = make_lookup(options, groups);
+  HV_TRY(plan_plain_drives(options, lookup));
+  HV_TRY(plan_nodes(options, lookup));
   std::set<std::string> ids;
   for (const DriveOptions& drive : options.drives)
     if (!ids.insert(drive.id).second)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "block/disk.h"
+#include "block/throttle.h"
 #include "hw/machine/virt.h"
 #include "hw/machine/vm.h"
 #include "io/key_values.h"
@@ -29,6 +30,11 @@ struct ObjectOptions {
     std::string id;
     uint64_t size;
   };
+  struct Throttle {
+    std::string id;
+    ThrottleConfig config;
+  };
+  std::vector<Throttle> throttles;
   std::vector<IoThread> iothreads;
   std::vector<Rng> rngs;
   std::vector<Ram> rams;

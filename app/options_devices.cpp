@@ -57,17 +57,32 @@ Result<> add_ram(ObjectOptions& objects, const std::string& id, KeyValues& value
   return {};
 }
 
+// QEMU has both spellings: x-iops-total=N on a command line, {"limits": {"iops-total": N}} in JSON.
+Result<> add_throttle_group(ObjectOptions& objects, const std::string& id, KeyValues& values) {
+  KeyValues limits(values.option());
+  const KeyValues written = values.take_below("limits");
+  for (const auto& [key, value] : written.items()) limits.add("x-" + key, value);
+  HV_TRY_ASSIGN(const ThrottleConfig json, take_throttle_config(limits, "x-"));
+  HV_TRY(limits.expect_empty("iops-total, bps-total, ... in limits"));
+  HV_TRY_ASSIGN(const ThrottleConfig plain, take_throttle_config(values, "x-"));
+  HV_TRY(values.expect_empty("x-iops-total, x-bps-total, their -max and -max-length, x-iops-size"));
+  objects.throttles.push_back({id, json.any() ? json : plain});
+  return {};
+}
+
 constexpr ObjectType kObjectTypes[] = {
     {"iothread", "poll-max-ns=N  a thread that serves devices (iothread=ID)", add_iothread},
     {"memory-backend-ram", "size=SIZE  guest memory (-M memory-backend=ID)", add_ram},
     {"rng-builtin", "the host's random generator (rng=ID)", add_rng_builtin},
+    {"throttle-group", "x-iops-total=N,x-bps-total=N...  limits that disks share",
+     add_throttle_group},
     {"rng-random", "filename=FILE  entropy from a file (rng=ID)", add_rng_random},
 };
 
 bool has_object(const ObjectOptions& objects, const std::string& id) {
   const auto same = [&](const auto& object) { return object.id == id; };
   return std::ranges::any_of(objects.iothreads, same) || std::ranges::any_of(objects.rngs, same) ||
-         std::ranges::any_of(objects.rams, same);
+         std::ranges::any_of(objects.rams, same) || std::ranges::any_of(objects.throttles, same);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -14,6 +15,9 @@
 #include "main-loop/event_loop.h"
 
 namespace hv {
+
+class ThrottleGroup;
+struct ThrottleConfig;
 
 enum class DiskOp : uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
 
@@ -37,6 +41,13 @@ class DiskRequest {
   friend class Disk;
 };
 
+// driver=null-co.
+struct NullDiskOptions {
+  uint64_t size = 1ull << 30;  // bytes
+  int64_t latency_ns = 0;      // 0: done in the next round of the loop
+  bool read_zeroes = false;    // else reads leave the buffers as they are
+};
+
 struct DiskOptions {
   std::string filename;
   std::string format;  // "raw"; "": raw, unless the file begins as another format does
@@ -50,6 +61,10 @@ struct DiskOptions {
   bool share_rw = false;       // other processes may write the image too
   bool locking = true;         // locking=on|off
   bool lock_later = false;     // open_disk() leaves the lock to Disk::lock()
+  enum class DetectZeroes : uint8_t { kOff, kOn, kUnmap };
+  DetectZeroes detect_zeroes = DetectZeroes::kOff;
+  std::shared_ptr<ThrottleGroup> throttle;  // nullptr: no limits
+  std::optional<NullDiskOptions> null;      // driver=null-co: no file at all
 };
 
 // Loop thread of the disk unless stated. Short reads and writes are resubmitted inside; a request
@@ -66,6 +81,11 @@ class Disk {
   virtual void submit(DiskRequest& request) = 0;
   // Ends a batch: everything submitted so far is on its way to the host.
   virtual void flush_batch() = 0;
+  // What only waits for its turn (throttling) goes now: somebody waits for all to end.
+  virtual void hurry() {}
+  // Another handle on the same image, for another loop; both may be used at once. nullptr when this
+  // kind of disk has state of its own that loops cannot share (snapshot=on). Main thread.
+  virtual std::unique_ptr<Disk> share() { return nullptr; }
 
   virtual uint64_t size() const = 0;  // bytes, any thread
   virtual bool read_only() const = 0;
@@ -84,19 +104,26 @@ class Disk {
   virtual Result<> lock(bool share_rw) = 0;
 };
 
-// Opens and locks an image. Fails with one line naming the file: missing, a directory, no
-// permission, locked by another process, size not a multiple of 512, a format other than raw. Main
-// thread.
+// Opens and locks an image, with its filters on top. Fails with one line naming the file: missing,
+// a directory, no permission, locked by another process, size not a multiple of 512, a format other
+// than raw. Main thread.
 Result<std::unique_ptr<Disk>> open_disk(const DiskOptions& options);
 
+// What options name that stands elsewhere on the command line.
+struct DiskLookup {
+  // -blockdev driver=raw,file=NODE: the options of the -blockdev NODE, nullptr when there is none.
+  std::function<const DiskOptions*(const std::string& node_name)> node;
+  // The budget of that name: of -object throttle-group, or one that drives share by
+  // throttling.group= (made with `config` when it is new). nullptr when there is none.
+  std::function<std::shared_ptr<ThrottleGroup>(const std::string& name,
+                                               const ThrottleConfig* config)>
+      throttle_group;
+};
+
 // -drive and -blockdev keys (file, format, cache, cache.direct, readonly, snapshot, aio, discard,
-// driver, filename, file.* ...) to options. Keys of the drive itself (if, id, node-name, index,
-// media, serial) stay behind, as do unknown ones. The options say lock_later: the device that gets
-// the disk locks it.
-//
-// In -blockdev driver=raw,file=NODE the node is another -blockdev: `find_node` gives its options,
-// or nullptr when there is no such node.
-using FindDiskNode = std::function<const DiskOptions*(const std::string& node_name)>;
-Result<DiskOptions> take_disk_options(KeyValues& values, const FindDiskNode& find_node = {});
+// detect-zeroes, throttling.*, driver, filename, file.* ...) to options. Keys of the drive itself
+// (if, id, node-name, index, media, serial, werror, rerror) stay behind, as do unknown ones. The
+// options say lock_later: the device that gets the disk locks it.
+Result<DiskOptions> take_disk_options(KeyValues& values, const DiskLookup& lookup = {});
 
 }  // namespace hv

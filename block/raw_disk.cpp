@@ -1,5 +1,7 @@
 #include "block/raw_disk.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -74,6 +76,14 @@ void RawDisk::detach() {
 Result<> RawDisk::lock(bool share_rw) {
   if (!options_.locking) return {};
   return lock_image(file_, options_.read_only, share_rw);
+}
+
+// The duplicate is the same open file description, so the lock is both's.
+std::unique_ptr<Disk> RawDisk::share() {
+  ImageFile file = {UniqueFd(fcntl(file_.fd.get(), F_DUPFD_CLOEXEC, 0)), file_.name, file_.size,
+                    file_.block_size, file_.memory_align};
+  if (!file.fd.valid()) return nullptr;
+  return std::make_unique<RawDisk>(std::move(file), options_, make_engine_);
 }
 
 void RawDisk::flush_batch() {

@@ -29,6 +29,7 @@ class RawDisk final : public Disk {
   void detach() override;
   void submit(DiskRequest& request) override;
   void flush_batch() override;
+  std::unique_ptr<Disk> share() override;
 
   uint64_t size() const override { return file_.size; }
   bool read_only() const override { return options_.read_only; }

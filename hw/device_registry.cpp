@@ -104,7 +104,7 @@ Result<CreatedDevice> create_device(const DeviceContext& context, KeyValues opti
   const std::string what = fmt::format("{} {}", options.option(), type->names.name);
   HV_TRY_ASSIGN(VirtioMmioTransport * slot,
                 choose_slot(context.virtio_mmio, what, options.take("bus").value_or("")));
-  auto device = type->create({context.memory, context.backends}, options);
+  auto device = type->create({context.memory, context.backends, context.control}, options);
   if (!device) {
     // What a back end says does not name the device that asked for it.
     const std::string& message = device.error().message;

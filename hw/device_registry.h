@@ -12,6 +12,7 @@
 #include "io/key_values.h"
 #include "io/property.h"
 #include "io/result.h"
+#include "io/system_control.h"
 
 namespace hv {
 
@@ -21,6 +22,7 @@ struct DeviceContext {
   Backends& backends;
   // Element N is virtio-mmio-bus.N. A device without bus= takes the last empty one, as in QEMU.
   std::span<VirtioMmioTransport* const> virtio_mmio;
+  SystemControl* control = nullptr;
 };
 
 // A device that now sits in its slot, which owns it: the slot's reset(), quiesce() and resume() are

@@ -12,6 +12,7 @@
 #include "io/guest_memory.h"
 #include "io/property.h"
 #include "io/result.h"
+#include "io/system_control.h"
 
 namespace hv {
 
@@ -26,6 +27,7 @@ struct DeviceTypeNames {
 struct VirtioContext {
   GuestMemory& memory;
   Backends& backends;
+  SystemControl* control = nullptr;  // nullptr: nobody controls the machine (tests)
 };
 
 }  // namespace hv

@@ -144,6 +144,17 @@ Result<std::optional<uint64_t>> KeyValues::take_size(std::string_view key) {
   return value;
 }
 
+KeyValues KeyValues::take_below(std::string_view name) {
+  KeyValues below(option_);
+  const std::string prefix = std::string(name) + ".";
+  std::erase_if(items_, [&](const auto& item) {
+    if (!item.first.starts_with(prefix)) return false;
+    below.add(std::string_view(item.first).substr(prefix.size()), item.second);
+    return true;
+  });
+  return below;
+}
+
 Result<> KeyValues::expect_empty(std::string_view known) const {
   if (items_.empty()) return {};
   return fail("{}: there is no '{}' here; known: {}", option_, items_.front().first, known);

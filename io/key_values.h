@@ -32,6 +32,8 @@ class KeyValues {
   Result<std::optional<bool>> take_bool(std::string_view key);
   Result<std::optional<uint64_t>> take_number(std::string_view key);  // decimal or 0x
   Result<std::optional<uint64_t>> take_size(std::string_view key);    // 512, 4k, 1M, 2G
+  // Takes every "NAME.KEY=VALUE" and returns them as "KEY=VALUE".
+  KeyValues take_below(std::string_view name);
   // Fails on the first key left, naming it; `known` are listed as what would be right.
   Result<> expect_empty(std::string_view known) const;
 

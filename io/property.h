@@ -6,7 +6,8 @@
 //       Prop{"num-queues", &Config::num_queues, "request queues", 1, 64},
 //       Prop{"discard", &Config::discard, "accept DISCARD requests"});
 //
-// The default is the member's initialiser, the type the member's type.
+// The default is the member's initialiser, the type the member's type. A member of type KeyValues
+// takes what is written below its name: "name.0.key=value" gives it "0.key=value".
 #pragma once
 
 #include <cstdint>
@@ -53,6 +54,8 @@ std::string type_name() {
     return "bool";
   else if constexpr (std::is_same_v<T, std::string>)
     return "str";
+  else if constexpr (std::is_same_v<T, KeyValues>)
+    return "list";
   else
     return fmt::format("uint{}", sizeof(T) * 8);
 }
@@ -63,6 +66,8 @@ std::string show(const T& value) {
     return value ? "on" : "off";
   else if constexpr (std::is_same_v<T, std::string>)
     return value;
+  else if constexpr (std::is_same_v<T, KeyValues>)
+    return "";
   else
     return fmt::format("{}", value);
 }
@@ -74,6 +79,8 @@ Result<> take_one(KeyValues& values, const Prop<Config, T>& prop, Config& config
     if (value) config.*prop.field = *value;
   } else if constexpr (std::is_same_v<T, std::string>) {
     if (auto value = values.take(prop.name)) config.*prop.field = *value;
+  } else if constexpr (std::is_same_v<T, KeyValues>) {
+    config.*prop.field = values.take_below(prop.name);
   } else {
     static_assert(std::is_unsigned_v<T>);
     const auto text = values.get(prop.name);

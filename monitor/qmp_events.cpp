@@ -2,6 +2,9 @@
 
 #include <time.h>
 
+#include <cerrno>
+#include <system_error>
+
 namespace hv {
 namespace {
 
@@ -50,6 +53,18 @@ Json reset_data(bool by_guest) {
   return {
       {"guest", by_guest},
       {"reason", reason_name(by_guest ? ShutdownCause::kGuestReset : ShutdownCause::kHostReset)}};
+}
+
+Json disk_error_data(const DiskError& error) {
+  const char* action = "report";
+  if (error.action == DiskError::Action::kIgnore) action = "ignore";
+  if (error.action == DiskError::Action::kStop) action = "stop";
+  return {{"device", error.drive},
+          {"node-name", error.drive},
+          {"operation", error.write ? "write" : "read"},
+          {"action", action},
+          {"nospace", error.error == ENOSPC},
+          {"reason", std::generic_category().message(error.error)}};
 }
 
 }  // namespace hv

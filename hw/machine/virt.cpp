@@ -92,7 +92,7 @@ Result<> VirtBoard::make_devices(const VirtConfig& config, Backends& backends, E
     devices_.push_back(slots[i]);
   }
 
-  const DeviceContext context{*memory_, backends, slots};
+  const DeviceContext context{*memory_, backends, slots, &control};
   for (const KeyValues& options : config.devices) {
     HV_TRY_ASSIGN(CreatedDevice created, create_device(context, options));
     const bool id_taken =

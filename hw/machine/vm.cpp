@@ -14,6 +14,8 @@ std::string_view run_state_name(RunState state) {
       return "running";
     case RunState::kPaused:
       return "paused";
+    case RunState::kIoError:
+      return "io-error";
     case RunState::kShutdown:
       return "shutdown";
     case RunState::kInternalError:
@@ -58,10 +60,21 @@ void Vm::run() {
 }
 
 void Vm::stop() {
+  stop_as(RunState::kPaused);
+}
+
+void Vm::stop_as(RunState state) {
   if (state_ != RunState::kRunning) return;
   machine_->pause();
-  state_ = RunState::kPaused;
+  state_ = state;
   notify(&VmObserver::on_stop);
+}
+
+void Vm::report_disk_error(const DiskError& error) {
+  main_loop_.post([this, error] {
+    notify<const DiskError&>(&VmObserver::on_disk_error, error);
+    if (error.action == DiskError::Action::kStop) stop_as(RunState::kIoError);
+  });
 }
 
 Result<> Vm::cont() {

@@ -15,9 +15,10 @@
 
 namespace hv {
 
-// QEMU's names: "prelaunch" (-S, never started), "running", "paused" (stop), "shutdown" (guest has
-// powered off and -no-shutdown keeps the process), "internal-error".
-enum class RunState { kPrelaunch, kRunning, kPaused, kShutdown, kInternalError };
+// QEMU's names: "prelaunch" (-S, never started), "running", "paused" (stop), "io-error" (a disk
+// with werror=stop failed), "shutdown" (guest has powered off and -no-shutdown keeps the process),
+// "internal-error".
+enum class RunState { kPrelaunch, kRunning, kPaused, kIoError, kShutdown, kInternalError };
 std::string_view run_state_name(RunState state);
 
 // What QMP turns into events. Called on the main thread after the change.
@@ -28,6 +29,7 @@ class VmObserver {
   virtual void on_reset(bool by_guest) {}
   virtual void on_powerdown() {}
   virtual void on_shutdown(ShutdownCause cause) {}
+  virtual void on_disk_error(const DiskError& error) {}
 
  protected:
   ~VmObserver() = default;
@@ -75,9 +77,11 @@ class Vm final : public SystemControl {
   // SystemControl. Any thread; the Vm outlives what it posts to the main loop.
   void request_shutdown(ShutdownCause cause, int exit_status) override;
   void request_reset(bool by_guest) override;
+  void report_disk_error(const DiskError& error) override;
 
  private:
   void run();
+  void stop_as(RunState state);
   void shut_down(ShutdownCause cause, int exit_status);
   Result<> reset_now(bool by_guest);
   // The machine cannot go on; a reset may cure it.

@@ -63,7 +63,7 @@ Result<> VirtioMmioTransport::map(MmioMap& map, uint64_t base) {
   if (!control_) return {};
   std::vector<EventNotifier*> doorbells;
   for (unsigned i = 0; i < control_->device().queue_count(); ++i)
-    doorbells.push_back(&control_->device().notifier(i));
+    doorbells.push_back(&control_->notifier(i));
   map.add_doorbell(base + kQueueNotify, 4, std::move(doorbells));
   return {};
 }

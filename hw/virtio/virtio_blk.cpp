@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <system_error>
+#include <tuple>
 
 #include "hw/virtio/iov.h"
+#include "io/clock.h"
+#include "io/log.h"
 
 namespace hv {
 
@@ -94,6 +99,52 @@ Result<uint32_t> block_size_option(std::string_view name, uint32_t value, uint32
   return value;
 }
 
+// The loops that serve a device, and which of them serves each queue.
+Result<std::vector<EventLoop*>> map_queues(const VirtioContext& context,
+                                           const VirtioBlkDevice::Config& config,
+                                           std::vector<unsigned>& part_of_queue) {
+  constexpr std::string_view kMapping = "iothread-vq-mapping";
+  const auto bad = [kMapping](const std::string& what) {
+    return fail("-device {}: {}: {}", VirtioBlkDevice::kType.name, kMapping, what);
+  };
+  part_of_queue.assign(config.num_queues, 0);
+  KeyValues mapping = config.iothread_vq_mapping;
+  if (mapping.empty()) {
+    HV_TRY_ASSIGN(EventLoop * loop, context.backends.io_loop(config.iothread));
+    return std::vector{loop};
+  }
+  if (!config.iothread.empty()) return bad("excludes iothread=");
+  std::vector<EventLoop*> loops;
+  std::vector<bool> assigned(config.num_queues);
+  unsigned with_queues = 0;
+  for (unsigned i = 0; !mapping.empty(); ++i) {
+    KeyValues entry = mapping.take_below(std::to_string(i));
+    const auto thread = entry.take("iothread");
+    if (!thread || thread->empty()) return bad(fmt::format("entry {} names no iothread", i));
+    HV_TRY_ASSIGN(EventLoop * loop, context.backends.io_loop(*thread));
+    if (std::ranges::count(loops, loop)) return bad(fmt::format("names {} twice", *thread));
+    loops.push_back(loop);
+    KeyValues queues = entry.take_below("vqs");
+    HV_TRY(entry.expect_empty("iothread, vqs"));
+    if (!queues.empty()) ++with_queues;
+    for (const auto& [position, text] : queues.items()) {
+      const auto queue = parse_number(text);
+      if (!queue || *queue >= config.num_queues)
+        return bad(fmt::format("vqs has {}; queues are 0 to {}", text, config.num_queues - 1));
+      if (assigned[*queue]) return bad(fmt::format("names queue {} twice", *queue));
+      assigned[*queue] = true;
+      part_of_queue[*queue] = i;
+    }
+  }
+  if (with_queues == 0) {
+    for (unsigned queue = 0; queue < config.num_queues; ++queue)
+      part_of_queue[queue] = queue % static_cast<unsigned>(loops.size());
+  } else if (with_queues != loops.size() || std::ranges::count(assigned, false)) {
+    return bad("all entries must have vqs, or none; and each queue must be in one of them");
+  }
+  return loops;
+}
+
 uint64_t offered_features(const VirtioBlkDevice::Config& config, const Disk& disk) {
   uint64_t features = kVirtioVersion1 | kSegMax | kBlkSize | kTopology;
   if (config.event_idx) features |= kVirtioRingEventIdx;
@@ -142,7 +193,16 @@ Result<std::unique_ptr<VirtioDevice>> VirtioBlkDevice::create(const VirtioContex
   if (config.serial.size() > kIdLength)
     return fail("-device {}: serial={} is longer than {} bytes", kType.name, config.serial,
                 kIdLength);
-  HV_TRY_ASSIGN(EventLoop * loop, context.backends.io_loop(config.iothread));
+  for (const auto& [name, value, words] :
+       {std::tuple{"werror", &config.werror, "report, ignore, enospc, stop or auto"},
+        std::tuple{"rerror", &config.rerror, "report, ignore, stop or auto"}}) {
+    const bool known = *value == "auto" || *value == "report" || *value == "ignore" ||
+                       *value == "stop" || (*value == "enospc" && value == &config.werror);
+    if (!known)
+      return fail("-device {}: {}={} is unknown: use {}", kType.name, name, *value, words);
+  }
+  auto shared = std::make_shared<Shared>();
+  HV_TRY_ASSIGN(const auto loops, map_queues(context, config, shared->part_of_queue));
   HV_TRY_ASSIGN(auto disk, context.backends.claim_drive(config.drive));
   HV_TRY(disk->lock(config.share_rw));
   HV_TRY_ASSIGN(config.logical_block_size,
@@ -155,20 +215,37 @@ Result<std::unique_ptr<VirtioDevice>> VirtioBlkDevice::create(const VirtioContex
                                ? !disk->write_through()
                                : parse_bool(config.write_cache).value_or(true);
   config.write_cache = write_cache ? "on" : "off";
-  return std::unique_ptr<VirtioDevice>(
-      new VirtioBlkDevice(context, config, *loop, std::move(disk)));
+  shared->write_cache = write_cache;
+  std::vector<std::unique_ptr<VirtioDevice>> others;
+  for (size_t i = 1; i < loops.size(); ++i) {
+    auto handle = disk->share();
+    if (!handle)
+      return fail("-device {}: iothread-vq-mapping: drive {} (snapshot=on) takes one IO thread",
+                  kType.name, config.drive);
+    others.emplace_back(new VirtioBlkDevice(context, config, *loops[i], std::move(handle), shared));
+  }
+  auto first = std::unique_ptr<VirtioBlkDevice>(
+      new VirtioBlkDevice(context, config, *loops[0], std::move(disk), shared));
+  first->other_parts_ = std::move(others);
+  return first;
+}
+
+std::vector<std::unique_ptr<VirtioDevice>> VirtioBlkDevice::take_other_parts() {
+  return std::move(other_parts_);
 }
 
 VirtioBlkDevice::VirtioBlkDevice(const VirtioContext& context, const Config& config,
-                                 EventLoop& loop, std::unique_ptr<Disk> disk)
+                                 EventLoop& loop, std::unique_ptr<Disk> disk,
+                                 std::shared_ptr<Shared> shared)
     : VirtioDevice({.device_id = kDeviceIdBlock,
                     .features = offered_features(config, *disk),
                     .queue_count = config.num_queues,
                     .queue_size = config.queue_size},
                    context.memory, loop),
       config_(config),
+      control_(context.control),
       disk_(std::move(disk)),
-      write_cache_(config.write_cache == "on"),
+      shared_(std::move(shared)),
       queues_(config.num_queues) {}
 
 VirtioBlkDevice::~VirtioBlkDevice() = default;
@@ -181,7 +258,7 @@ void VirtioBlkDevice::read_config(uint32_t offset, std::span<uint8_t> to) {
   space.blk_size = config_.logical_block_size;
   space.physical_block_exp = static_cast<uint8_t>(
       std::countr_zero(config_.physical_block_size / config_.logical_block_size));
-  space.writeback = write_cache_;
+  space.writeback = shared_->write_cache;
   space.num_queues = config_.num_queues;
   space.discard_sector_alignment = config_.logical_block_size / kSector;
   // Whole blocks, for Linux cuts a longer range into pieces of just this length.
@@ -196,15 +273,15 @@ void VirtioBlkDevice::read_config(uint32_t offset, std::span<uint8_t> to) {
 void VirtioBlkDevice::write_config(uint32_t offset, std::span<const uint8_t> from) {
   const uint32_t at = offsetof(BlkConfig, writeback);
   if (config_.config_wce && offset <= at && at - offset < from.size())
-    write_cache_ = from[at - offset] & 1;
+    shared_->write_cache = from[at - offset] & 1;
 }
 
 void VirtioBlkDevice::reset_config() {
-  write_cache_ = config_.write_cache == "on";
+  shared_->write_cache = config_.write_cache == "on";
 }
 
 bool VirtioBlkDevice::write_cache_on() const {
-  return negotiated_ & kConfigWce ? write_cache_.load() : (negotiated_ & kFlush) != 0;
+  return negotiated_ & kConfigWce ? shared_->write_cache.load() : (negotiated_ & kFlush) != 0;
 }
 
 void VirtioBlkDevice::on_attach() {
@@ -228,6 +305,37 @@ void VirtioBlkDevice::on_stop() {
     for (auto& request : rq.all) rq.free.push_back(request.get());
     rq.unpublished = false;
   }
+  stopped_.clear();
+}
+
+void VirtioBlkDevice::on_hold() {
+  disk_->hurry();
+}
+
+void VirtioBlkDevice::on_release() {
+  for (Request* request : std::exchange(stopped_, {})) submit(*request);
+  disk_->flush_batch();
+}
+
+DiskError::Action VirtioBlkDevice::action_for(const Request& request, int error) const {
+  const bool read = request.op == DiskOp::kRead;
+  const std::string& policy = read ? config_.rerror : config_.werror;
+  if (policy == "ignore") return DiskError::Action::kIgnore;
+  const bool stop =
+      policy == "stop" || (!read && error == ENOSPC && (policy == "enospc" || policy == "auto"));
+  return stop && control_ ? DiskError::Action::kStop : DiskError::Action::kReport;
+}
+
+// The guest can make errors as fast as it likes: what stops nothing is told once a second.
+void VirtioBlkDevice::report_error(const Request& request, int error, DiskError::Action action) {
+  const int64_t now_ns = monotonic_now_ns();
+  if (action != DiskError::Action::kStop && now_ns - reported_ns_ < 1'000'000'000) return;
+  reported_ns_ = now_ns;
+  const bool write = request.op != DiskOp::kRead;
+  warn(fmt::format("drive {}: {} at byte {} failed: {}{}", config_.drive, write ? "write" : "read",
+                   request.offset, std::generic_category().message(error),
+                   action == DiskError::Action::kStop ? "; the machine stops" : ""));
+  if (control_) control_->report_disk_error({config_.drive, write, error, action});
 }
 
 bool VirtioBlkDevice::handle_queue(unsigned index) {
@@ -331,6 +439,15 @@ void VirtioBlkDevice::submit(Request& request) {
 }
 
 void VirtioBlkDevice::finished(Request& request, int error) {
+  if (error != 0 && live()) {
+    const DiskError::Action action = action_for(request, error);
+    report_error(request, error, action);
+    if (action == DiskError::Action::kStop) {
+      stopped_.push_back(&request);
+      return end_request();
+    }
+    if (action == DiskError::Action::kIgnore) error = 0;
+  }
   const uint64_t data = request.op == DiskOp::kRead && error == 0 ? request.length : 0;
   complete(request, error ? kStatusIoError : kStatusOk, static_cast<uint32_t>(data));
   // The last of a burst is shown at once; while others are on their way, together with what else

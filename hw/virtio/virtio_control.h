@@ -43,7 +43,10 @@ enum VirtioInterrupt : uint8_t { kVirtioQueueInterrupt = 1, kVirtioConfigInterru
 // write. Another hart that looks meanwhile reads DEVICE_NEEDS_RESET alone: not 0, so that a driver
 // that waits for the end of the reset (section 2.4.2) waits; and one that read-modify-writes it
 // does no harm, for the bit is the device's and not stored.
-class VirtioControl final : private VirtioHost {
+//
+// A device in parts (VirtioDevice::take_other_parts()) is held, stopped and started part by part,
+// each on its own loop; a life has ended when all of them have stopped.
+class VirtioControl final {
  public:
   enum class Ring { kDesc, kDriver, kDevice };
 
@@ -51,7 +54,9 @@ class VirtioControl final : private VirtioHost {
   VirtioControl(std::unique_ptr<VirtioDevice> device, IrqLine line);
   ~VirtioControl();
 
-  VirtioDevice& device() { return *device_; }
+  VirtioDevice& device() const { return *parts_.front()->device; }
+  // The doorbell of a queue.
+  EventNotifier& notifier(unsigned queue) { return owner(queue).device->notifier(queue); }
 
   // Registers. Hart threads.
   uint8_t status() HV_EXCLUDES(mutex_);
@@ -81,29 +86,42 @@ class VirtioControl final : private VirtioHost {
  private:
   struct Queue {
     VirtQueueSetup setup;
-    bool in_use = false;  // the loop runs it in the current life
+    bool in_use = false;  // its loop runs it in the current life
+  };
+  struct Part final : VirtioHost {
+    explicit Part(VirtioControl& control) : control(control) {}
+    void queue_interrupt(unsigned queue) override;
+    void needs_reset() override;
+    void config_changed() override;
+    void idle() override;
+
+    VirtioControl& control;
+    std::unique_ptr<VirtioDevice> device;
+    EventNotifier changed;  // the registers want something of the loop
+    // Guarded by the control's mutex.
+    uint64_t life = 0;   // what the loop runs; 0: stopped
+    bool quiet = false;  // the loop has paused
   };
 
-  void queue_interrupt(unsigned queue) override HV_EXCLUDES(mutex_);
-  void needs_reset() override HV_EXCLUDES(mutex_);
-  void config_changed() override HV_EXCLUDES(mutex_);
-  void idle() override;
-  void interrupt(uint8_t bit) HV_EXCLUDES(mutex_);
+  Part& owner(unsigned queue) { return *parts_[device().part_of(queue)]; }
+  void wake_parts();
+  void interrupt(const Part& part, uint8_t bit) HV_EXCLUDES(mutex_);
 
-  bool draining_locked() const HV_REQUIRES(mutex_) {
-    return loop_life_ != 0 && loop_life_ != life_;
+  bool draining_locked(const Part& part) const HV_REQUIRES(mutex_) {
+    return part.life != 0 && part.life != life_;
   }
+  bool draining_locked() const HV_REQUIRES(mutex_);
+  bool stopped_locked() const HV_REQUIRES(mutex_);
   void clear_locked() HV_REQUIRES(mutex_);
   // True if the queue exists and its set-up may change.
   bool may_set_up_locked(uint32_t queue, const char* what) HV_REQUIRES(mutex_);
-  void sync() HV_EXCLUDES(mutex_);
-  // Runs the loop, or waits for its thread, until `done` holds.
+  void sync(Part& part) HV_EXCLUDES(mutex_);
+  // Runs the parts' loops that are this thread's, or waits for their threads, until `done` holds.
   template <class Done>
   void wait(Done done) HV_EXCLUDES(mutex_);
 
-  std::unique_ptr<VirtioDevice> device_;
+  std::vector<std::unique_ptr<Part>> parts_;
   const IrqLine line_;
-  EventNotifier changed_;  // the registers want something of the loop
   std::atomic<uint32_t> config_generation_{0};
 
   Mutex mutex_;
@@ -113,9 +131,7 @@ class VirtioControl final : private VirtioHost {
   uint64_t driver_features_ HV_GUARDED_BY(mutex_) = 0;
   std::vector<Queue> queues_ HV_GUARDED_BY(mutex_);
   uint64_t life_ HV_GUARDED_BY(mutex_) = 1;
-  uint64_t loop_life_ HV_GUARDED_BY(mutex_) = 0;  // what the loop runs; 0: stopped
   bool pause_wanted_ HV_GUARDED_BY(mutex_) = false;
-  bool quiet_ HV_GUARDED_BY(mutex_) = false;  // the loop has paused
 };
 
 }  // namespace hv

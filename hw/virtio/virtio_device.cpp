@@ -55,11 +55,13 @@ bool VirtioDevice::start(uint64_t features, const std::vector<VirtQueueSetup>& q
 void VirtioDevice::hold(bool abandon) {
   held_ = true;
   abandoned_ = abandoned_ || abandon;
+  on_hold();
 }
 
 void VirtioDevice::release() {
   assert(!abandoned_);
   held_ = false;
+  on_release();
   service_all();
 }
 

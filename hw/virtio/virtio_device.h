@@ -77,6 +77,12 @@ class VirtioDevice : private PollHandler {
   // Back to power-on values; also at a driver's reset.
   virtual void reset_config() {}
 
+  // A device whose queues are spread over several loops consists of parts, one for each loop: this
+  // one, which has the configuration space, and those that take_other_parts() hands to the
+  // transport. All have all queues; part number part_of(queue) runs a queue. Main thread.
+  virtual std::vector<std::unique_ptr<VirtioDevice>> take_other_parts() { return {}; }
+  virtual unsigned part_of(unsigned queue) const { return 0; }
+
   // The transport's side of the life above.
   void attach(VirtioHost& host);  // notifiers are heard from now on
   void detach();
@@ -97,6 +103,9 @@ class VirtioDevice : private PollHandler {
   // The driver's features are known, queues run / nothing is in flight and queues are gone.
   virtual void on_start(uint64_t features) {}
   virtual void on_stop() {}
+  // Takes nothing more for now, and the transport waits until nothing is in flight / goes on.
+  virtual void on_hold() {}
+  virtual void on_release() {}
   // attach() and detach() of the device's back ends, on the loop.
   virtual void on_attach() {}
   virtual void on_detach() {}

@@ -128,6 +128,16 @@ class FakeSystemControl final : public SystemControl {
     ++resets;
     last_reset_by_guest = by_guest;
   }
+  void report_disk_error(const DiskError& error) override {
+    std::lock_guard lock(mutex);
+    disk_errors.push_back(error);
+  }
+  size_t disk_error_count() {
+    std::lock_guard lock(mutex);
+    return disk_errors.size();
+  }
+  std::mutex mutex;
+  std::vector<DiskError> disk_errors;
 
   std::atomic<unsigned> shutdowns{0}, resets{0};
   std::atomic<ShutdownCause> last_cause{};

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "../block/disk_rig.h"
+#include "block/filter_disk.h"
 #include "hw/virtio/virtio_blk.h"
 #include "virtio_driver.h"
 
@@ -45,28 +46,15 @@ class WatchedDisk final : public Disk {
   std::function<void(Disk&)> before_submit_;
 };
 
-struct BlkRig : VirtioRig {
-  TemporaryImage image;
-  std::vector<uint8_t> contents;
+// The driver's side of a disk on top of a rig with an `image`.
+template <class Rig>
+struct BlkFixture : Rig {
+  using Rig::kick, Rig::memory, Rig::start, Rig::wait, Rig::device_features;
+  using Rig::Rig;
+
   std::deque<GuestQueue> queues;
   uint16_t next = 0;
 
-  explicit BlkRig(const std::string& more = "", DiskOptions options = {},
-                  WaitKind kind = WaitKind::kAuto, uint64_t size = kMiB,
-                  std::function<void(Disk&)> before_submit = {})
-      : VirtioRig(kind), image(size), contents(random_bytes(std::min(size, 4 * kMiB), 1)) {
-    image.write(0, contents);
-    options.filename = image.path();
-    options.format = "raw";
-    auto disk = open_disk(options);
-    REQUIRE(disk);
-    if (before_submit)
-      backends.drives["hd0"] =
-          std::make_unique<WatchedDisk>(std::move(*disk), std::move(before_submit));
-    else
-      backends.drives["hd0"] = std::move(*disk);
-    plug("virtio-blk-device,drive=hd0" + more);
-  }
   void begin(unsigned queue_count = 1, uint64_t features = 0) {
     if (features == 0) features = device_features();
     queues.clear();
@@ -114,14 +102,56 @@ struct BlkRig : VirtioRig {
     REQUIRE(memory->read(address, bytes.data(), size));
     return bytes;
   }
-  std::vector<uint8_t> slice(uint64_t offset, size_t size) {
-    const auto at = contents.begin() + static_cast<ptrdiff_t>(offset);
-    return {at, at + static_cast<ptrdiff_t>(size)};
-  }
   void put_range(uint64_t at, uint64_t sector, uint32_t sectors, uint32_t flags) {
     queues[0].put(at, sector);
     queues[0].put(at + 8, sectors);
     queues[0].put(at + 12, flags);
+  }
+};
+
+struct ImageRig : VirtioRig {
+  TemporaryImage image;
+  std::vector<uint8_t> contents;
+
+  explicit ImageRig(const std::string& more = "", DiskOptions options = {},
+                    WaitKind kind = WaitKind::kAuto, uint64_t size = kMiB,
+                    std::function<void(Disk&)> before_submit = {})
+      : VirtioRig(kind), image(size), contents(random_bytes(std::min(size, 4 * kMiB), 1)) {
+    image.write(0, contents);
+    options.filename = image.path();
+    options.format = "raw";
+    auto disk = open_disk(options);
+    REQUIRE(disk);
+    if (before_submit)
+      backends.drives["hd0"] =
+          std::make_unique<WatchedDisk>(std::move(*disk), std::move(before_submit));
+    else
+      backends.drives["hd0"] = std::move(*disk);
+    plug("virtio-blk-device,drive=hd0" + more);
+  }
+  std::vector<uint8_t> slice(uint64_t offset, size_t size) {
+    const auto at = contents.begin() + static_cast<ptrdiff_t>(offset);
+    return {at, at + static_cast<ptrdiff_t>(size)};
+  }
+};
+
+using BlkRig = BlkFixture<ImageRig>;
+
+// Four queues, on the rig's own loop and on another one in turn.
+struct TwoLoopRig : VirtioRig {
+  TemporaryImage image{kMiB};
+  explicit TwoLoopRig(IoThread& other) {
+    image.write(0, random_bytes(kMiB, 1));
+    DiskOptions options;
+    options.filename = image.path();
+    options.format = "raw";
+    auto disk = open_disk(options);
+    REQUIRE(disk);
+    backends.drives["hd0"] = std::move(*disk);
+    backends.loops["b"] = &other.loop();
+    plug(
+        "virtio-blk-device,drive=hd0,num-queues=4,iothread-vq-mapping.0.iothread=a,"
+        "iothread-vq-mapping.1.iothread=b");
   }
 };
 
@@ -456,4 +486,159 @@ TEST_CASE("-device virtio-blk-device is refused with a line that says why") {
   CHECK_THAT(refused("virtio-blk-pci,drive=hd0"),
              Contains("virtio-blk-pci") && Contains("not have"));
   CHECK_THAT(refused("warp-drive"), Contains("warp-drive"));
+}
+
+namespace {
+
+// Fails requests of one kind with one error as long as it is told to.
+class FailingDisk final : public FilterDisk {
+ public:
+  struct Switch {
+    std::atomic<int> error{0};
+    std::atomic<bool> reads{false};
+  };
+  FailingDisk(std::unique_ptr<Disk> disk, std::shared_ptr<Switch> how)
+      : FilterDisk(std::move(disk)), how_(std::move(how)) {}
+  void attach(EventLoop& loop) override {
+    loop_ = &loop;
+    FilterDisk::attach(loop);
+  }
+  void submit(DiskRequest& request) override {
+    const int error = how_->error;
+    if (error == 0 || (request.op == DiskOp::kRead) != how_->reads) return below().submit(request);
+    loop_->post([&request, error] { request.done(error); });
+  }
+
+ private:
+  std::shared_ptr<Switch> how_;
+  EventLoop* loop_ = nullptr;
+};
+
+struct FailingRig : VirtioRig {
+  TemporaryImage image{kMiB};
+  std::shared_ptr<FailingDisk::Switch> how = std::make_shared<FailingDisk::Switch>();
+  explicit FailingRig(const std::string& more) {
+    DiskOptions options;
+    options.filename = image.path();
+    options.format = "raw";
+    auto disk = open_disk(options);
+    REQUIRE(disk);
+    backends.drives["hd0"] = std::make_unique<FailingDisk>(std::move(*disk), how);
+    plug("virtio-blk-device,drive=hd0" + more);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("werror= and rerror= say what a failed request does") {
+  struct Case {
+    const char* options;
+    bool read;
+    int error;
+    int status;  // that the guest sees
+    DiskError::Action action;
+  };
+  using enum DiskError::Action;
+  const Case each =
+      GENERATE(Case{"", false, EIO, kIoErr, kReport}, Case{"", true, EIO, kIoErr, kReport},
+               Case{",werror=report", false, ENOSPC, kIoErr, kReport},
+               Case{",werror=ignore", false, ENOSPC, kOk, kIgnore},
+               Case{",rerror=ignore", true, EIO, kOk, kIgnore},
+               Case{",werror=enospc", false, EIO, kIoErr, kReport},
+               Case{",werror=stop", true, EIO, kIoErr, kReport});
+  INFO(each.options << " read " << each.read);
+  BlkFixture<FailingRig> rig(each.options);
+  rig.how->reads = each.read;
+  rig.how->error = each.error;
+  rig.begin();
+  CHECK(rig.run(each.read ? kIn : kOut, 0, {{kData, 512}}) == each.status);
+  REQUIRE(rig.control.disk_error_count() == 1);
+  CHECK(rig.control.disk_errors[0].action == each.action);
+  CHECK(rig.control.disk_errors[0].write == !each.read);
+  CHECK(rig.control.disk_errors[0].error == each.error);
+  CHECK(rig.control.disk_errors[0].drive == "hd0");
+}
+
+TEST_CASE("A request that stopped the machine is sent again when it goes on") {
+  const char* options = GENERATE("", ",werror=stop", ",rerror=stop");
+  const bool read = std::string(options) == ",rerror=stop";
+  BlkFixture<FailingRig> rig(options);
+  rig.how->reads = read;
+  rig.how->error = ENOSPC;
+  rig.begin();
+  const auto bytes = random_bytes(4096, 9);
+  if (read)
+    rig.image.write(0, bytes);
+  else
+    REQUIRE(rig.memory->write(kData, bytes.data(), bytes.size()));
+  rig.put(0, 0, read ? kIn : kOut, 0, {{kData, 4096}});
+  rig.kick(0);
+  rig.wait([&] { return rig.control.disk_error_count() == 1; });
+  CHECK(rig.control.disk_errors[0].action == DiskError::Action::kStop);
+  rig.slot.quiesce();
+  CHECK(rig.queues[0].used_idx() == 0);
+  rig.how->error = 0;
+  rig.slot.resume();
+  rig.wait_used(0, 1);
+  CHECK(rig.status(0) == kOk);
+  if (read)
+    CHECK((rig.guest(kData, 4096) == bytes));
+  else
+    CHECK((rig.image.read(0, 4096) == bytes));
+}
+
+TEST_CASE("A reset forgets a request that stopped the machine") {
+  BlkFixture<FailingRig> rig(",werror=stop");
+  rig.how->error = EIO;
+  rig.begin();
+  rig.put(0, 0, kOut, 0, {{kData, 4096}});
+  rig.kick(0);
+  rig.wait([&] { return rig.control.disk_error_count() == 1; });
+  rig.write(VirtioRig::kStatus, 0);
+  rig.how->error = 0;
+  rig.begin();
+  rig.next = 0;
+  CHECK(rig.run(kOut, 0, {{kData, 512}}) == kOk);
+  rig.settle();
+  CHECK(rig.queues[0].used_idx() == 1);
+}
+
+TEST_CASE("Queues spread over two IO threads all work, through resets and pauses") {
+  auto other = *IoThread::create("test-io2", WaitKind::kAuto);
+  BlkFixture<TwoLoopRig> rig(*other);
+  for (int life = 0; life < 5; ++life) {
+    rig.begin(4);
+    for (unsigned queue = 0; queue < 4; ++queue) {
+      rig.put(queue, queue, kIn, queue * 8, {{kData + queue * 4096, 4096}});
+      rig.kick(queue);
+    }
+    if (life % 2) {
+      rig.slot.quiesce();
+      rig.slot.resume();
+    }
+    for (unsigned queue = 0; queue < 4; ++queue) {
+      rig.wait_used(queue, 1);
+      CHECK(rig.status(queue) == kOk);
+      CHECK((rig.guest(kData + queue * 4096, 4096) == rig.image.read(queue * 4096, 4096)));
+    }
+    rig.write(VirtioRig::kStatus, 0);
+    CHECK(rig.read(VirtioRig::kStatus) == 0);
+  }
+}
+
+TEST_CASE("iothread-vq-mapping is checked") {
+  const auto [text, wrong] = GENERATE(table<const char*, const char*>({
+      {"num-queues=2,iothread-vq-mapping.0.vqs.0=0", "iothread"},
+      {"num-queues=2,iothread-vq-mapping.0.iothread=a,iothread-vq-mapping.0.vqs.0=2", "vqs has 2"},
+      {"num-queues=2,iothread-vq-mapping.0.iothread=a,iothread-vq-mapping.0.vqs.0=0", "each queue"},
+      {"num-queues=2,iothread=a,iothread-vq-mapping.0.iothread=a", "excludes"},
+      {"num-queues=2,iothread-vq-mapping.0.iothread=a,iothread-vq-mapping.0.vqs.0=0,"
+       "iothread-vq-mapping.0.vqs.1=0",
+       "twice"},
+      {"iothread-vq-mapping.0.iothread=a,iothread-vq-mapping.0.depth=1", "depth"},
+  }));
+  VirtioRig rig;
+  const auto created = rig.create(std::string("virtio-blk-device,drive=hd0,") + text);
+  REQUIRE(!created);
+  CHECK_THAT(created.error().message, Catch::Contains(wrong));
 }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "fakes.h"
 #include "guest_queue.h"
 #include "hw/device_registry.h"
 #include "hw/virtio/transport_mmio.h"
@@ -39,12 +40,16 @@ struct TestBackends final : Backends {
     return disk;
   }
   Result<CharBackend*> claim_chardev(const std::string&) override { return fail("none"); }
-  Result<EventLoop*> io_loop(const std::string&) override { return &loop; }
+  Result<EventLoop*> io_loop(const std::string& id) override {
+    const auto found = loops.find(id);
+    return found == loops.end() ? &loop : found->second;
+  }
   Result<std::string> rng_source(const std::string& id) override {
     if (id != "rng0") return fail("object '{}' is unknown", id);
     return rng_file;
   }
   EventLoop& loop;
+  std::map<std::string, EventLoop*> loops;  // for ids other than the default
   std::map<std::string, std::unique_ptr<Disk>> drives;
   std::string rng_file;
 };
@@ -85,6 +90,7 @@ struct VirtioRig {
   std::unique_ptr<GuestMemory> memory = *GuestMemory::create(kRam, kRamSize);
   LineRecorder line;
   TestBackends backends;
+  test::FakeSystemControl control;
   VirtioMmioTransport slot{0, IrqLine(line, 1)};
   MmioMap map;
 
@@ -95,7 +101,7 @@ struct VirtioRig {
     VirtioMmioTransport* slots[] = {&slot};
     auto values = KeyValues::parse("-device", options, "driver");
     REQUIRE(values);
-    return create_device({*memory, backends, slots}, *values);
+    return create_device({*memory, backends, slots, &control}, *values);
   }
   void enter_map() {
     REQUIRE(slot.map(map, kBase));

@@ -39,6 +39,9 @@ class Recorder final : public VmObserver {
   void on_resume() override { log_.push_back("RESUME"); }
   void on_reset(bool by_guest) override { log_.push_back(by_guest ? "RESET guest" : "RESET"); }
   void on_powerdown() override { log_.push_back("POWERDOWN"); }
+  void on_disk_error(const DiskError& error) override {
+    log_.push_back("BLOCK_IO_ERROR " + error.drive);
+  }
   void on_shutdown(ShutdownCause cause) override {
     log_.push_back("SHUTDOWN " + std::to_string(static_cast<int>(cause)));
   }
@@ -97,6 +100,21 @@ TEST_CASE("Vm: stop and cont act once") {
   CHECK(f.take() == Log{"pause", "STOP"});
   CHECK(run_state_name(f.vm.state()) == "paused");
   REQUIRE(f.vm.cont());
+  REQUIRE(f.vm.cont());
+  CHECK(f.take() == Log{"resume", "RESUME"});
+}
+
+TEST_CASE("Vm: a disk error is told, and stops the machine if it should") {
+  Fixture f;
+  f.take();
+  f.vm.report_disk_error({"hd0", true, EIO, DiskError::Action::kReport});
+  f.run_posted();
+  CHECK(f.take() == Log{"BLOCK_IO_ERROR hd0"});
+  f.vm.report_disk_error({"hd0", true, ENOSPC, DiskError::Action::kStop});
+  f.vm.report_disk_error({"hd1", true, ENOSPC, DiskError::Action::kStop});
+  f.run_posted();
+  CHECK(f.take() == Log{"BLOCK_IO_ERROR hd0", "pause", "STOP", "BLOCK_IO_ERROR hd1"});
+  CHECK(run_state_name(f.vm.state()) == "io-error");
   REQUIRE(f.vm.cont());
   CHECK(f.take() == Log{"resume", "RESUME"});
 }
