@@ -126,12 +126,17 @@ class Application {
                                               [this] { return backends_->iothread_infos(); },
                                               [this] { return backends_->chardev_infos(); }});
     for (const MonitorOptions& monitor : options_.monitors) {
-      HV_TRY_ASSIGN(CharBackend * backend, claim_chardev("-mon", monitor.chardev));
+      HV_TRY_ASSIGN(CharBackend * backend, claim_monitor_chardev(monitor.chardev));
       monitors_.push_back(QmpServer::create(*monitor_context_, *backend, monitor.pretty));
     }
     return {};
   }
 
+  Result<CharBackend*> claim_monitor_chardev(const std::string& id) {
+    const auto backend = backends_->claim_monitor_chardev(id);
+    if (!backend) return fail("-mon: {}", backend.error().message);
+    return *backend;
+  }
   Result<CharBackend*> claim_chardev(std::string_view option, const std::string& id) {
     const auto backend = backends_->claim_chardev(id);
     if (!backend) return fail("{}: {}", option, backend.error().message);

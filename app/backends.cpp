@@ -77,7 +77,7 @@ Result<> HostBackends::open_chardevs(const Options& options, const CharEscapes& 
     const bool is_monitor =
         std::ranges::find(options.monitors, id, &MonitorOptions::chardev) != options.monitors.end();
     HV_TRY_ASSIGN(auto backend, create_chardev(is_monitor ? main_loop_ : io_loop, values, escapes));
-    chardevs_[id] = {std::move(backend), describe_chardev(values)};
+    chardevs_[id] = {std::move(backend), describe_chardev(values), is_monitor};
   }
   return {};
 }
@@ -99,9 +99,17 @@ Result<std::unique_ptr<Disk>> HostBackends::claim_drive(const std::string& id) {
 Result<CharBackend*> HostBackends::claim_chardev(const std::string& id) {
   const auto chardev = chardevs_.find(id);
   if (chardev == chardevs_.end()) return fail("chardev={}: there is no such -chardev", id);
-  if (chardev->second.claimed) return fail("chardev={}: something else uses it already", id);
+  // A monitor's lives on another loop than a device's.
+  if (chardev->second.claimed || chardev->second.is_monitor)
+    return fail("chardev={}: something else uses it already", id);
   chardev->second.claimed = true;
   return chardev->second.backend.get();
+}
+
+Result<CharBackend*> HostBackends::claim_monitor_chardev(const std::string& id) {
+  if (const auto chardev = chardevs_.find(id); chardev != chardevs_.end())
+    chardev->second.is_monitor = false;
+  return claim_chardev(id);
 }
 
 Result<EventLoop*> HostBackends::io_loop(const std::string& iothread_id) {

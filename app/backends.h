@@ -35,6 +35,9 @@ class HostBackends final : public Backends {
   Result<EventLoop*> io_loop(const std::string& iothread_id) override;
   Result<std::string> rng_source(const std::string& object_id) override;
 
+  // For -mon; no device gets a chardev that is named there.
+  Result<CharBackend*> claim_monitor_chardev(const std::string& id);
+
   // --- query-iothreads (those of -object only, as QEMU) and query-chardev
   std::vector<MonitorContext::IoThreadInfo> iothread_infos() const;
   std::vector<MonitorContext::ChardevInfo> chardev_infos() const;
@@ -48,6 +51,7 @@ class HostBackends final : public Backends {
   struct Chardev {
     std::unique_ptr<CharBackend> backend;
     std::string description;
+    bool is_monitor;  // and no monitor has claimed it yet
     bool claimed = false;
   };
   struct Drive {

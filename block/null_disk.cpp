@@ -5,8 +5,8 @@
 #include <cassert>
 #include <cerrno>
 
-#include "io/guest_memory.h"
 #include "io/clock.h"
+#include "io/guest_memory.h"
 
 namespace hv {
 

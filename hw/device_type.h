@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "hw/device.h"
@@ -18,9 +19,13 @@ namespace hv {
 
 struct DeviceTypeNames {
   std::string_view name;
-  std::array<std::string_view, 1> aliases;
-  std::string_view category;  // heading in -device help
+  std::array<std::string_view, 1> alias_slots;  // "": none
+  std::string_view category;                    // heading in -device help
   std::string_view description;
+
+  std::span<const std::string_view> aliases() const {
+    return std::span(alias_slots).first(alias_slots[0].empty() ? 0 : 1);
+  }
 };
 
 // What a virtio device is created from, besides its own Config.

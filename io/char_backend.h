@@ -1,11 +1,20 @@
 // A byte stream between a device and something on the host (terminal, socket, file, pty).
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace hv {
+
+// Of a terminal, in characters.
+struct CharSize {
+  uint16_t columns = 0;
+  uint16_t rows = 0;
+  bool operator==(const CharSize&) const = default;
+};
 
 // Receives what the host side sends. Called on the backend's loop thread.
 class CharFrontend {
@@ -19,7 +28,9 @@ class CharFrontend {
   // There is room again after a write() that took less than it was given.
   virtual void output_ready() {}
   virtual void opened() {}  // a peer has connected
-  virtual void closed() {}  // the peer is gone; what it sent before may still come
+  virtual void closed() {}  // the peer is gone, and what it sent has been received
+  // The peer is a terminal of this size: once it is known, and when it changes.
+  virtual void resized(CharSize size) {}
 
  protected:
   ~CharFrontend() = default;
@@ -36,6 +47,18 @@ class CharBackend {
 
   // Any thread, never blocks: queues bytes for the loop to write; returns how many were taken.
   virtual size_t write(std::span<const uint8_t> bytes) = 0;
+  // The back end's loop thread: as write(), for bytes that lie in pieces, in guest memory too; no
+  // copy is made where a descriptor takes them. What is not taken is not kept: output_ready() says
+  // when to come again.
+  virtual size_t write_pieces(std::span<const iovec> pieces) {
+    size_t done = 0;
+    for (const iovec& piece : pieces) {
+      const size_t taken = write({static_cast<const uint8_t*>(piece.iov_base), piece.iov_len});
+      done += taken;
+      if (taken < piece.iov_len) break;
+    }
+    return done;
+  }
   // Any thread: bytes that write() would take now.
   virtual size_t output_room() const = 0;
   // Any thread: the front end can receive again.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "io/guest_memory.h"
 #include "io/thread_safety.h"
 #include "main-loop/char_backends.h"
 
@@ -23,9 +24,23 @@ class RingbufChar final : public NullChar {
  public:
   explicit RingbufChar(size_t size) : ring_(size) {}
 
+  // Always there, unlike null, which is as good as no peer: both as in QEMU.
+  void set_frontend(CharFrontend* frontend) override {
+    if (frontend) frontend->opened();
+  }
+
   size_t write(std::span<const uint8_t> bytes) override {
     MutexLock lock(mutex_);
-    for (const uint8_t byte : bytes) ring_[produced_++ & (ring_.size() - 1)] = byte;
+    // What would be overwritten at once is not even copied.
+    const size_t skipped = bytes.size() - std::min(bytes.size(), ring_.size());
+    produced_ += skipped;
+    for (auto rest = bytes.subspan(skipped); !rest.empty();) {
+      const size_t at = produced_ & (ring_.size() - 1);
+      const size_t part = std::min(rest.size(), ring_.size() - at);
+      copy_from_guest(&ring_[at], rest.data(), part);
+      produced_ += part;
+      rest = rest.subspan(part);
+    }
     if (produced_ - consumed_ > ring_.size()) consumed_ = produced_ - ring_.size();
     return bytes.size();
   }

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@ namespace hv {
 namespace {
 
 // The master side reports a hang-up while nobody has the terminal open, and nothing tells when that
-// changes, so it is looked at every so often.
+// changes; nor is the master told when the terminal's size changes. So both are looked at every so
+// often.
 constexpr int64_t kLookAgainNs = 250'000'000;
 
 class PtyChar final : public CharStream {
@@ -29,26 +31,26 @@ class PtyChar final : public CharStream {
 
   void start() {
     loop().run_on_loop([this] {
-      timer_ = loop().make_timer([this] { look_for_peer(); });
-      look_for_peer();
+      timer_ = loop().make_timer([this] { look(); });
+      look();
     });
   }
 
  private:
+  void look() {
+    if (!is_open()) look_for_peer();
+    winsize size{};
+    if (is_open() && ioctl(master_.get(), TIOCGWINSZ, &size) == 0)
+      set_size({.columns = size.ws_col, .rows = size.ws_row});
+    timer_->arm_in(kLookAgainNs);
+  }
+
   void look_for_peer() {
     pollfd terminal{.fd = master_.get(), .events = POLLIN, .revents = 0};
     poll(&terminal, 1, 0);
     const bool present = !(terminal.revents & POLLHUP) || (terminal.revents & POLLIN);
     UniqueFd stream(present ? fcntl(master_.get(), F_DUPFD_CLOEXEC, 3) : -1);
-    if (stream.valid())
-      open_stream(std::move(stream));
-    else
-      timer_->arm_in(kLookAgainNs);
-  }
-
-  void on_end(int error) override {
-    CharStream::on_end(error);
-    timer_->arm_in(kLookAgainNs);
+    if (stream.valid()) open_stream(std::move(stream));
   }
 
   UniqueFd master_;

@@ -1,5 +1,7 @@
 // The process's own terminal, or whatever its standard input and output are.
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,26 +30,64 @@ UniqueFd open_again(int fd, int access) {
   return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3));
 }
 
+std::atomic<EventNotifier*> size_notifier{nullptr};
+
+void on_sigwinch(int) {
+  const int error = errno;
+  if (EventNotifier* notifier = size_notifier.load()) notifier->set();
+  errno = error;
+}
+
 class StdioChar final : public CharStream {
  public:
   StdioChar(const CharContext& context, int input_fd, bool signals)
       : CharStream(context.loop, context.escapes) {
     enter_raw_mode(input_fd, signals);
+    if (isatty(input_fd)) terminal_ = UniqueFd(fcntl(input_fd, F_DUPFD_CLOEXEC, 3));
   }
   ~StdioChar() override {
-    stop([] {});
+    if (terminal_.valid()) {
+      sigaction(SIGWINCH, &before_, nullptr);
+      size_notifier.store(nullptr);
+    }
+    stop([this] {
+      if (terminal_.valid()) loop().detach(size_changed_);
+    });
     leave_raw_mode();
     stdio_taken.store(false);
   }
 
   void start(UniqueFd input, UniqueFd output) {
-    loop().run_on_loop([&] { open_stream(std::move(input), std::move(output)); });
+    loop().run_on_loop([&] {
+      open_stream(std::move(input), std::move(output));
+      if (!terminal_.valid()) return;
+      loop().attach(size_changed_, [this] { look_at_size(); });
+      look_at_size();
+    });
+    if (!terminal_.valid()) return;
+    size_notifier.store(&size_changed_);
+    // A handler, for signalfd would need the signal blocked in every thread.
+    struct sigaction action{};
+    action.sa_handler = on_sigwinch;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGWINCH, &action, &before_);
   }
 
   void drain(int timeout_ms) override {
     CharStream::drain(timeout_ms);
     leave_raw_mode();
   }
+
+ private:
+  void look_at_size() {
+    winsize size{};
+    if (ioctl(terminal_.get(), TIOCGWINSZ, &size) == 0)
+      set_size({.columns = size.ws_col, .rows = size.ws_row});
+  }
+
+  UniqueFd terminal_;  // none when stdin is something else
+  EventNotifier size_changed_;
+  struct sigaction before_{};
 };
 
 }  // namespace

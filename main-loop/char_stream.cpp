@@ -10,7 +10,9 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <climits>
 #include <ctime>
+#include <utility>
 
 namespace hv {
 namespace {
@@ -57,7 +59,9 @@ void CharStream::set_frontend(CharFrontend* frontend) {
   loop_.run_on_loop([&] {
     frontend_ = frontend;
     if (!frontend_) return;
+    close_untold_ = false;
     if (open_) frontend_->opened();
+    if (size_ != CharSize{}) frontend_->resized(size_);
     resume_input();
   });
 }
@@ -66,6 +70,32 @@ size_t CharStream::write(std::span<const uint8_t> bytes) {
   const size_t taken = queue_.push(bytes);
   if (taken > 0) output_queued_.set();
   return taken;
+}
+
+size_t CharStream::write_pieces(std::span<const iovec> pieces) {
+  loop_.assert_here();
+  size_t total = 0;
+  for (const iovec& piece : pieces) total += piece.iov_len;
+  size_t done = 0;
+  if (!open_ || !queue_.is_open()) return total;  // nobody is there to miss it
+  if (queue_.empty() && !output_waits_) {
+    pieces = pieces.first(std::min<size_t>(pieces.size(), IOV_MAX));
+    ssize_t size;
+    do size = write_some(pieces);
+    while (size < 0 && errno == EINTR);
+    if (size < 0 && errno != EAGAIN) {
+      fail_output(errno);
+      return total;
+    }
+    if (size > 0) done = static_cast<size_t>(size);
+    size_t given = 0;
+    for (const iovec& piece : pieces) given += piece.iov_len;
+    if (done == given) return done;
+    output_waits_ = true;
+    update_watches();
+  }
+  queue_.note_starved();
+  return done;
 }
 
 size_t CharStream::output_room() const {
@@ -107,6 +137,7 @@ void CharStream::open_stream(UniqueFd input, UniqueFd output) {
     input_watch_ = loop_.watch_fd(input_.get(), 0, [this](uint32_t events) { on_events(events); });
   if (output_.valid())
     output_watch_ = loop_.watch_fd(output_.get(), 0, [this](uint32_t) { flush(); });
+  tell_closed();
   if (frontend_) frontend_->opened();
   update_watches();
 }
@@ -121,8 +152,19 @@ void CharStream::close_stream() {
   both_ = false;
   output_waits_ = false;
   queue_.close();
-  if (frontend_) frontend_->closed();
+  close_untold_ = true;
+  if (held_.empty()) tell_closed();
   tell_room();
+}
+
+void CharStream::tell_closed() {
+  if (std::exchange(close_untold_, false) && frontend_) frontend_->closed();
+}
+
+void CharStream::set_size(CharSize size) {
+  if (size == size_ || size.columns == 0 || size.rows == 0) return;
+  size_ = size;
+  if (frontend_) frontend_->resized(size_);
 }
 
 void CharStream::on_end(int) {
@@ -161,7 +203,7 @@ void CharStream::on_events(uint32_t events) {
 }
 
 void CharStream::read_input() {
-  std::array<uint8_t, 4096> buffer;
+  std::array<uint8_t, kRestLimit> buffer;
   const size_t wanted = keys_ ? kHeldLimit - held_.size() : frontend_room();
   if (wanted == 0) return;
   const ssize_t size = read(input_.get(), buffer.data(), std::min(buffer.size(), wanted));
@@ -232,6 +274,7 @@ void CharStream::deliver_held() {
     held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(count));
     frontend_->receive(bytes);
   }
+  if (!open_) tell_closed();
 }
 
 // What the front end takes now. If that is nothing, accept_input() brings us back: either it comes
@@ -256,7 +299,8 @@ void CharStream::flush() {
   for (;;) {
     const std::span<const uint8_t> bytes = queue_.front();
     if (bytes.empty()) break;
-    const ssize_t size = write_some(bytes);
+    const iovec piece{const_cast<uint8_t*>(bytes.data()), bytes.size()};
+    const ssize_t size = write_some({&piece, 1});
     if (size >= 0) {
       queue_.consume(static_cast<size_t>(size));
     } else if (errno == EAGAIN) {
@@ -271,10 +315,13 @@ void CharStream::flush() {
   if (open_) update_watches();
 }
 
-ssize_t CharStream::write_some(std::span<const uint8_t> bytes) {
-  if (output_is_socket_)
-    return send(output_fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  return ::write(output_fd(), bytes.data(), bytes.size());
+ssize_t CharStream::write_some(std::span<const iovec> pieces) {
+  if (!output_is_socket_)
+    return writev(output_fd(), pieces.data(), static_cast<int>(pieces.size()));
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());
+  message.msg_iovlen = pieces.size();
+  return sendmsg(output_fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 // The input side may still hold bytes that the peer sent before it went; it finds the end itself.

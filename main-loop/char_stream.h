@@ -25,6 +25,7 @@ class CharStream : public CharBackend {
  public:
   void set_frontend(CharFrontend* frontend) override;
   size_t write(std::span<const uint8_t> bytes) override;
+  size_t write_pieces(std::span<const iovec> pieces) override;
   size_t output_room() const override;
   void accept_input() override;
   void drain(int timeout_ms) override;
@@ -43,6 +44,8 @@ class CharStream : public CharBackend {
   void open_stream(UniqueFd input, UniqueFd output);
   // Loop thread. Drops queued output; the front end hears closed(). No on_end() for it.
   void close_stream();
+  // Loop thread: what is known of the terminal; the front end hears of changes.
+  void set_size(CharSize size);
   // Any thread: runs `release` and takes the base apart on the loop's thread.
   void stop(const std::function<void()>& release);
 
@@ -68,7 +71,8 @@ class CharStream : public CharBackend {
   size_t frontend_room();
   void resume_input();
   void flush();
-  ssize_t write_some(std::span<const uint8_t> bytes);
+  ssize_t write_some(std::span<const iovec> pieces);
+  void tell_closed();
   void fail_output(int error);
   void tell_room();
   void say(std::string_view text);
@@ -90,6 +94,8 @@ class CharStream : public CharBackend {
   UniqueFd input_;
   UniqueFd output_;
   bool open_ = false;
+  bool close_untold_ = false;  // the front end hears closed() after what is held
+  CharSize size_;
   bool both_ = false;  // input_ is for both directions
   bool output_is_socket_ = false;
   bool output_waits_ = false;  // the descriptor takes no more for now

@@ -44,6 +44,16 @@ void OutputQueue::close() {
   written_ = 0;
 }
 
+bool OutputQueue::is_open() {
+  MutexLock lock(mutex_);
+  return open_;
+}
+
+void OutputQueue::note_starved() {
+  MutexLock lock(mutex_);
+  starved_ = true;
+}
+
 bool OutputQueue::empty() {
   MutexLock lock(mutex_);
   return queued_ == 0;

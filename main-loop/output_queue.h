@@ -26,7 +26,10 @@ class OutputQueue {
   void open();
   // Forgets what is queued; from now on everything is taken and forgotten.
   void close();
+  bool is_open();
   bool empty();
+  // A writer that does not use the queue has met the descriptor's own bound.
+  void note_starved();
   // The oldest bytes queued; empty if there are none. Valid until the next call of consume() or
   // close().
   std::span<const uint8_t> front();

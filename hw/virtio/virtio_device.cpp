@@ -43,6 +43,7 @@ bool VirtioDevice::start(uint64_t features, const std::vector<VirtQueueSetup>& q
   loop_.add_poll_handler(*this);
   for (unsigned i = 0; i < queue_count(); ++i) {
     if (!queues[i].ready) continue;
+    slots_[i].polled = polled(i);
     if (!queue(i).start(memory_, queues[i], features)) {
       break_device(queue(i).reason());
       return false;
@@ -81,7 +82,7 @@ void VirtioDevice::drop_queue(unsigned index) {
 
 void VirtioDevice::drop(unsigned index) {
   queue(index).stop();
-  slots_[index].left_over = false;
+  slots_[index].left_over = slots_[index].polled = false;
 }
 
 void VirtioDevice::end_request() {
@@ -106,7 +107,8 @@ void VirtioDevice::service(unsigned index) {
     vq.disable_notifications();
     slots_[index].left_over = !handle_queue(index);
     if (vq.broken()) return break_device(vq.reason());
-    if (slots_[index].left_over || polling_ || !vq.enable_notifications()) return;
+    if (slots_[index].left_over || (polling_ && slots_[index].polled) || !vq.enable_notifications())
+      return;
   }
   slots_[index].notifier.set();
 }
@@ -126,7 +128,7 @@ bool VirtioDevice::poll() {
   if (!taking()) return false;
   bool found = false;
   for (unsigned i = 0; i < queue_count(); ++i) {
-    if (slots_[i].left_over || !queue(i).has_work()) continue;
+    if (!slots_[i].polled || slots_[i].left_over || !queue(i).has_work()) continue;
     found = true;
     service(i);
   }
@@ -136,7 +138,8 @@ bool VirtioDevice::poll() {
 void VirtioDevice::poll_begin() {
   polling_ = true;
   if (!taking()) return;
-  for (unsigned i = 0; i < queue_count(); ++i) queue(i).disable_notifications();
+  for (unsigned i = 0; i < queue_count(); ++i)
+    if (slots_[i].polled) queue(i).disable_notifications();
 }
 
 bool VirtioDevice::poll_end() {
@@ -144,7 +147,7 @@ bool VirtioDevice::poll_end() {
   if (!taking()) return false;
   bool work = false;
   for (unsigned i = 0; i < queue_count(); ++i)
-    work |= !slots_[i].left_over && queue(i).enable_notifications();
+    work |= slots_[i].polled && !slots_[i].left_over && queue(i).enable_notifications();
   return work;
 }
 

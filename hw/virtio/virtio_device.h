@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hw/device_bus.h"
 #include "hw/virtio/virtqueue.h"
 #include "io/event_notifier.h"
 #include "io/guest_memory.h"
@@ -69,6 +70,8 @@ class VirtioDevice : private PollHandler {
   uint16_t queue_max_size() const { return shape_.queue_size; }
   EventLoop& loop() const { return loop_; }
   EventNotifier& notifier(unsigned queue) { return slots_[queue].notifier; }
+  // For devices that sit on this one; main thread.
+  virtual DeviceBus* bus() { return nullptr; }
 
   // The configuration space, little-endian as the guest sees it. Hart threads, under the
   // transport's mutex. Bytes beyond the space read as 0 and ignore writes.
@@ -100,6 +103,8 @@ class VirtioDevice : private PollHandler {
   // Takes what a running queue has, no more chains in one call than the queue is long. False: it
   // left some on purpose and will call service() when it wants them.
   virtual bool handle_queue(unsigned index) = 0;
+  // The queue takes part in busy polling. Asked when it starts.
+  virtual bool polled(unsigned index) const { return true; }
   // The driver's features are known, queues run / nothing is in flight and queues are gone.
   virtual void on_start(uint64_t features) {}
   virtual void on_stop() {}
@@ -134,6 +139,7 @@ class VirtioDevice : private PollHandler {
     EventNotifier notifier;
     VirtQueue queue;
     bool left_over = false;  // handle_queue() left chains on purpose
+    bool polled = false;
   };
 
   bool poll() override;

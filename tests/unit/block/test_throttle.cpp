@@ -76,9 +76,9 @@ TEST_CASE("Time without requests fills the budget up again") {
 
 TEST_CASE("A throttled disk lets what it may through, and all of it when hurried") {
   auto group = std::make_shared<ThrottleGroup>(config_of("throttling.iops-total=20"));
-  DiskRig rig(std::make_unique<ThrottledDisk>(
-                  std::make_unique<NullDisk>(NullDiskOptions{}, false), group),
-              GENERATE(WaitKind::kUring, WaitKind::kEpoll));
+  DiskRig rig(
+      std::make_unique<ThrottledDisk>(std::make_unique<NullDisk>(NullDiskOptions{}, false), group),
+      GENERATE(WaitKind::kUring, WaitKind::kEpoll));
   uint8_t byte[512] = {};
   std::vector<std::unique_ptr<TestRequest>> requests;
   for (int i = 0; i < 100; ++i) {

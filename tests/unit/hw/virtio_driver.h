@@ -39,7 +39,11 @@ struct TestBackends final : Backends {
     drives.erase(found);
     return disk;
   }
-  Result<CharBackend*> claim_chardev(const std::string&) override { return fail("none"); }
+  Result<CharBackend*> claim_chardev(const std::string& id) override {
+    auto found = chardevs.find(id);
+    if (found == chardevs.end()) return fail("chardev={}: there is no such -chardev", id);
+    return found->second.get();
+  }
   Result<EventLoop*> io_loop(const std::string& id) override {
     const auto found = loops.find(id);
     return found == loops.end() ? &loop : found->second;
@@ -51,6 +55,7 @@ struct TestBackends final : Backends {
   EventLoop& loop;
   std::map<std::string, EventLoop*> loops;  // for ids other than the default
   std::map<std::string, std::unique_ptr<Disk>> drives;
+  std::map<std::string, std::unique_ptr<CharBackend>> chardevs;
   std::string rng_file;
 };
 
