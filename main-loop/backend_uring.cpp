@@ -40,6 +40,8 @@ class UringBackend final : public LoopBackend {
   void remove(FdRecord& record) override;
   void dispatched(FdRecord& record) override { want_armed(record); }
   void wait(int64_t timeout_ns) override;
+  bool wait_for_batch(unsigned operations, int64_t timeout_ns) override;
+  unsigned operations_in_flight() const override { return operations_in_flight_; }
   bool peek() override;
   void wake() override;
   bool takes_operations() const override { return true; }
@@ -247,6 +249,20 @@ void UringBackend::wait(int64_t timeout_ns) {
     sleep(timeout_ns);
   }
   always_ready_.report(ready);
+}
+
+bool UringBackend::wait_for_batch(unsigned operations, int64_t timeout_ns) {
+  enable();
+  woken_ = false;
+  arm_queued();
+  io_uring_cqe* cqe = nullptr;
+  __kernel_timespec timeout{.tv_sec = 0, .tv_nsec = timeout_ns};  // less than a second
+  const int error =
+      io_uring_submit_and_wait_timeout(&ring_, &cqe, std::max(operations, 1u), &timeout, nullptr);
+  if (error == -EBUSY || error == -EAGAIN) io_uring_get_events(&ring_);
+  reap();
+  always_ready_.report(ready);
+  return woken_ || !ready.empty();
 }
 
 void UringBackend::sleep(int64_t timeout_ns) {

@@ -131,6 +131,9 @@ class EventLoop final : public EventNotifier::Target {
 
   void add_poll_handler(PollHandler& handler);
   void remove_poll_handler(PollHandler& handler);
+  // While operations are in flight, a loop with poll handlers and a window sleeps up to 0.3 ms
+  // without looking at anything else, so that completions and the guest's requests come in batches.
+  //
   // Upper bound of busy polling before a sleep, in ns; 0 never polls. The window in use adapts
   // between 0 and this (halves when polling finds nothing in time, doubles when it would have
   // paid). 0 at first; an IoThread begins with IoThread::kPollMaxNs. Nothing is polled without a

@@ -45,7 +45,8 @@ struct EventLoop::Impl {
   std::vector<Poller> pollers;
   int64_t poll_max_ns = 0;
   int64_t poll_ns = 0;  // the window in use
-  unsigned depth = 0;   // nested run_once() calls
+  unsigned gather_pause = 0;
+  unsigned depth = 0;  // nested run_once() calls
   // What callbacks have destroyed, kept until no callback runs that could be part of it.
   std::vector<std::shared_ptr<void>> retired;
 
@@ -54,6 +55,9 @@ struct EventLoop::Impl {
   }
   void bury_retired();
   bool wait(int64_t timeout_ns);
+  bool gather(int64_t timeout_ns);
+  void begin_polling();
+  bool end_polling();
   bool run_pollers(int64_t timeout_ns);
   bool poll_once();
   void adapt_poll_window(int64_t waited_ns);

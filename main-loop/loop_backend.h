@@ -53,6 +53,10 @@ class LoopBackend {
   virtual void wait(int64_t timeout_ns) = 0;
   // True if wait() would find something at once, looked at without a syscall.
   virtual bool peek() = 0;
+  // As wait(), but sleeps on until `operations` have completed or `timeout_ns` is over, whatever
+  // else becomes ready. False, at once, where operations are not taken. True if anything is ready.
+  virtual bool wait_for_batch(unsigned operations, int64_t timeout_ns) { return false; }
+  virtual unsigned operations_in_flight() const { return 0; }
   // Any thread: ends the current or the next wait().
   virtual void wake() = 0;
 

@@ -85,7 +85,7 @@ void VirtioControl::clear_locked() {
   status_ = 0;
   driver_features_ = 0;
   interrupts_ = 0;
-  line_.set(false);
+  update_line();
   for (Queue& queue : queues_) queue = Queue();
   device().reset_config();
 }
@@ -196,15 +196,9 @@ void VirtioControl::notify(uint32_t queue) {
   if (queue < device().queue_count()) notifier(queue).set();
 }
 
-uint8_t VirtioControl::interrupt_status() {
-  MutexLock lock(mutex_);
-  return interrupts_;
-}
-
 void VirtioControl::acknowledge(uint8_t bits) {
-  MutexLock lock(mutex_);
   interrupts_ &= ~bits;
-  line_.set(interrupts_ != 0);
+  update_line();
 }
 
 void VirtioControl::read_config(uint32_t offset, std::span<uint8_t> to) {
@@ -217,13 +211,21 @@ void VirtioControl::write_config(uint32_t offset, std::span<const uint8_t> from)
   device().write_config(offset, from);
 }
 
-// The line follows interrupts_ under the mutex, so that an acknowledge on a hart and an interrupt
-// of the loop cannot leave it low with a bit set.
+// The line follows interrupts_. Whoever changed that sets the line and looks again: of an
+// acknowledge and an interrupt that cross, the one that sets the line last sees both changes.
+void VirtioControl::update_line() {
+  bool level = false;
+  do {
+    level = interrupts_ != 0;
+    line_.set(level);
+  } while ((interrupts_ != 0) != level);
+}
+
+// An interrupt that crosses a reset is taken back when the part has stopped (sync()).
 void VirtioControl::interrupt(const Part& part, uint8_t bit) {
-  MutexLock lock(mutex_);
   if (part.life != life_) return;
   interrupts_ |= bit;
-  line_.set(true);
+  update_line();
 }
 
 void VirtioControl::Part::queue_interrupt(unsigned) {
@@ -274,7 +276,13 @@ void VirtioControl::sync(Part& part) {
   if (ends) device.stop();
   {
     MutexLock lock(mutex_);
-    if (ends) part.life = 0;
+    if (ends) {
+      part.life = 0;
+      if (stopped_locked()) {
+        interrupts_ = 0;
+        update_line();
+      }
+    }
     if (drops && part.life == life_) {
       for (unsigned i = 0; i < queues_.size(); ++i) {
         if (!is_own(i) || !queues_[i].in_use || queues_[i].setup.ready) continue;

@@ -71,8 +71,8 @@ class VirtioControl final {
   bool queue_ready(uint32_t queue) HV_EXCLUDES(mutex_);
   void write_queue_ready(uint32_t queue, bool ready) HV_EXCLUDES(mutex_);
   void notify(uint32_t queue);  // for stores that no doorbell took
-  uint8_t interrupt_status() HV_EXCLUDES(mutex_);
-  void acknowledge(uint8_t bits) HV_EXCLUDES(mutex_);
+  uint8_t interrupt_status() const { return interrupts_; }
+  void acknowledge(uint8_t bits);
   // Changes whenever the device has changed the configuration space (virtio 1.2, section 2.5).
   uint32_t config_generation() const { return config_generation_; }
   void read_config(uint32_t offset, std::span<uint8_t> to) HV_EXCLUDES(mutex_);
@@ -98,14 +98,15 @@ class VirtioControl final {
     VirtioControl& control;
     std::unique_ptr<VirtioDevice> device;
     EventNotifier changed;  // the registers want something of the loop
-    // Guarded by the control's mutex.
+    // Written under the control's mutex by the part's loop, which may read it without.
     uint64_t life = 0;   // what the loop runs; 0: stopped
-    bool quiet = false;  // the loop has paused
+    bool quiet = false;  // the loop has paused; guarded by the control's mutex
   };
 
   Part& owner(unsigned queue) { return *parts_[device().part_of(queue)]; }
   void wake_parts();
-  void interrupt(const Part& part, uint8_t bit) HV_EXCLUDES(mutex_);
+  void interrupt(const Part& part, uint8_t bit);
+  void update_line();
 
   bool draining_locked(const Part& part) const HV_REQUIRES(mutex_) {
     return part.life != 0 && part.life != life_;
@@ -123,14 +124,15 @@ class VirtioControl final {
   std::vector<std::unique_ptr<Part>> parts_;
   const IrqLine line_;
   std::atomic<uint32_t> config_generation_{0};
+  // No lock: a hart that an interrupt wakes reads this at once, while the loop is still about it.
+  std::atomic<uint8_t> interrupts_{0};
 
   Mutex mutex_;
   std::condition_variable_any loop_moved_;
   uint8_t status_ HV_GUARDED_BY(mutex_) = 0;
-  uint8_t interrupts_ HV_GUARDED_BY(mutex_) = 0;
   uint64_t driver_features_ HV_GUARDED_BY(mutex_) = 0;
   std::vector<Queue> queues_ HV_GUARDED_BY(mutex_);
-  uint64_t life_ HV_GUARDED_BY(mutex_) = 1;
+  std::atomic<uint64_t> life_{1};  // changes under mutex_
   bool pause_wanted_ HV_GUARDED_BY(mutex_) = false;
 };
 

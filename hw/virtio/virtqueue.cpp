@@ -167,15 +167,20 @@ bool VirtQueue::publish() {
   return !(load16(avail_ + kFlags, __ATOMIC_SEQ_CST) & kAvailNoInterrupt);
 }
 
-// With EVENT_IDX the driver rings only when it passes avail_event, so leaving that where it is
-// keeps it quiet.
+// With EVENT_IDX the driver rings when it passes avail_event: one place back, it has passed that
+// already.
 void VirtQueue::disable_notifications() {
-  if (!running() || event_idx_) return;
-  store16(used_ + kFlags, kUsedNoNotify, __ATOMIC_RELAXED);
+  if (!running() || !notifications_on_) return;
+  notifications_on_ = false;
+  if (event_idx_)
+    store16(used_ + kEntries + kUsedElementSize * size_, next_avail_ - 1, __ATOMIC_RELAXED);
+  else
+    store16(used_ + kFlags, kUsedNoNotify, __ATOMIC_RELAXED);
 }
 
 bool VirtQueue::enable_notifications() {
   if (!running() || broken()) return false;
+  notifications_on_ = true;
   if (event_idx_)
     store16(used_ + kEntries + kUsedElementSize * size_, next_avail_, __ATOMIC_SEQ_CST);
   else

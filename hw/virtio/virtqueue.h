@@ -94,6 +94,7 @@ class VirtQueue {
   uint16_t size_ = 0;
   bool event_idx_ = false;
   bool indirect_ = false;
+  bool notifications_on_ = true;
   uint16_t next_avail_ = 0;      // free-running: the next avail entry to take
   uint16_t next_used_ = 0;       // free-running: the next used entry to write
   uint16_t published_used_ = 0;  // what the driver sees as used.idx

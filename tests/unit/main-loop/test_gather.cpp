@@ -1,0 +1,121 @@
+// Sleeping until several operations have completed.
+#include <fcntl.h>
+#include <liburing.h>
+
+#include <array>
+#include <vector>
+
+#include "io/unique_fd.h"
+#include "tests/unit/main-loop/loop_test.h"
+
+using namespace hv;
+
+namespace {
+
+constexpr unsigned kOperations = 8;
+
+struct ReadOp final : UringOp {
+  int result = -1;
+  bool done = false;
+  void complete(int what) override {
+    result = what;
+    done = true;
+  }
+};
+
+// Counts; finds work when told so.
+struct Handler final : PollHandler {
+  unsigned begun = 0, ended = 0, found = 0;
+  std::atomic<bool> work{false};
+  bool poll() override {
+    if (!work.exchange(false)) return false;
+    ++found;
+    return true;
+  }
+  void poll_begin() override { ++begun; }
+  bool poll_end() override {
+    ++ended;
+    return false;
+  }
+};
+
+// Reads of pipes that stay in flight until somebody writes.
+struct Rig {
+  std::unique_ptr<EventLoop> loop = *EventLoop::create("test", WaitKind::kUring);
+  Handler handler;
+  std::array<UniqueFd, kOperations> readers, writers;
+  std::array<ReadOp, kOperations> operations;
+  std::array<char, kOperations> bytes{};
+
+  Rig() {
+    loop->set_poll_max_ns(32'000);
+    loop->add_poll_handler(handler);
+    for (unsigned i = 0; i < kOperations; ++i) {
+      int ends[2];
+      REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+      readers[i].reset(ends[0]);
+      writers[i].reset(ends[1]);
+      io_uring_prep_read(loop->get_sqe(operations[i]), ends[0], &bytes[i], 1, 0);
+    }
+  }
+  ~Rig() {
+    for (unsigned i = 0; i < kOperations; ++i) complete(i);
+    while (done() < kOperations) loop->run_once();
+    loop->remove_poll_handler(handler);
+  }
+  void complete(unsigned i) {
+    if (!operations[i].done) REQUIRE(write(writers[i].get(), "x", 1) == 1);
+  }
+  unsigned done() const {
+    unsigned count = 0;
+    for (const ReadOp& each : operations) count += each.done;
+    return count;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a gathering loop delivers every completion", "[loop][gather]") {
+  if (!uring_available()) return;
+  Rig rig;
+  for (unsigned i = 0; i < kOperations; ++i) {
+    rig.complete(i);
+    while (rig.done() <= i) rig.loop->run_once();
+    CHECK(rig.operations[i].result == 1);
+  }
+  CHECK(rig.handler.begun == rig.handler.ended);
+  CHECK(rig.handler.begun > 0);
+}
+
+TEST_CASE("a gathering loop sees what arrives without a notification", "[loop][gather]") {
+  if (!uring_available()) return;
+  Rig rig;
+  rig.loop->run_once(0);
+  rig.handler.work = true;
+  while (rig.handler.found == 0) rig.loop->run_once();
+  CHECK(rig.done() == 0);
+}
+
+TEST_CASE("a gathering loop hears other threads", "[loop][gather]") {
+  if (!uring_available()) return;
+  Rig rig;
+  for (int round = 0; round < 200; ++round) {
+    std::atomic<bool> called{false};
+    std::thread poster([&] { rig.loop->post([&] { called = true; }); });
+    while (!called) rig.loop->run_once();
+    poster.join();
+  }
+  CHECK(rig.done() == 0);
+}
+
+TEST_CASE("timers come while operations stay in flight", "[loop][gather]") {
+  if (!uring_available()) return;
+  Rig rig;
+  unsigned fired = 0;
+  auto timer = rig.loop->make_timer([&] { ++fired; });
+  for (unsigned i = 1; i <= 50; ++i) {
+    timer->arm_in(i * 10'000);
+    while (fired < i) rig.loop->run_once();
+  }
+  CHECK(rig.done() == 0);
+}
