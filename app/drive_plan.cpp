@@ -94,10 +94,10 @@ Result<Drive> read_drive(const Options& options, KeyValues values,
     return fail("-drive media={}: not supported; only disk is here", *media);
   drive.werror = values.take("werror").value_or("");
   drive.rerror = values.take("rerror").value_or("");
+  if (options.snapshot && !values.get("snapshot")) values.add("snapshot", "on");
   HV_TRY_ASSIGN(drive.disk, take_disk_options(values, lookup));
   if (drive.disk.filename.empty() && !drive.disk.null)
     return fail("-drive: file= is missing for drive {}", drive.id);
-  if (options.snapshot && !values.take("snapshot")) drive.disk.snapshot = true;
   HV_TRY(values.expect_empty(
       "file, format, if, id, index, serial, media, readonly, snapshot, cache, aio, discard, "
       "detect-zeroes, werror, rerror, throttling.*"));

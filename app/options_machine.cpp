@@ -197,6 +197,14 @@ Result<> uuid(Options& options, const std::string& value) {
   return {};
 }
 
+Result<> overcommit(Options& options, const std::string& value) {
+  HV_TRY_ASSIGN(auto values, KeyValues::parse("-overcommit", value));
+  HV_TRY_ASSIGN(const auto lock, values.take_bool("mem-lock"));
+  if (lock) options.machine.memory_locked = *lock;
+  HV_TRY(take_fixed(values, "cpu-pm", "off"));
+  return values.expect_empty("mem-lock, cpu-pm");
+}
+
 Result<> rtc(Options& options, const std::string& value) {
   HV_TRY_ASSIGN(auto values, KeyValues::parse("-rtc", value));
   HV_TRY(take_fixed(values, "base", "utc"));

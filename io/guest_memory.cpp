@@ -55,8 +55,22 @@ bool GuestMemory::write(uint64_t address, const void* from, size_t length) const
   return true;
 }
 
+Result<> GuestMemory::lock() {
+  if (mlock(host_, size_) != 0)
+    return fail_errno(errno,
+                      "-overcommit mem-lock=on: cannot lock {} MiB of guest memory; raise "
+                      "the limit (ulimit -l)",
+                      size_ >> 20);
+  locked_ = true;
+  return {};
+}
+
 void GuestMemory::clear() {
-  madvise(host_, size_, MADV_DONTNEED);
+  // Locked pages stay where they are, for io_uring may know them.
+  if (locked_)
+    std::memset(host_, 0, size_);
+  else
+    madvise(host_, size_, MADV_DONTNEED);
   note_written(base_, size_);
 }
 

@@ -95,6 +95,10 @@ class GuestMemory {
     if (watcher_ && length) watcher_->written(address, length);
   }
 
+  // -overcommit mem-lock=on: all pages are there and stay in the host's memory. Before harts run.
+  Result<> lock();
+  bool locked() const { return locked_; }
+
   // Returns all pages to zero (machine reset that reloads images). No hart or device may run.
   void clear();
 
@@ -106,6 +110,7 @@ class GuestMemory {
   uint64_t size_;
   uint8_t* host_;
   WriteWatcher* watcher_ = nullptr;
+  bool locked_ = false;
 };
 
 }  // namespace hv

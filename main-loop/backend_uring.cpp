@@ -16,6 +16,8 @@
 namespace hv {
 namespace {
 
+constexpr unsigned kMaxFiles = 64;          // registered
+constexpr uint64_t kMaxPiece = 1ull << 30;  // the kernel's limit for a registered buffer
 constexpr unsigned kSqEntries = 256;
 constexpr unsigned kCqEntries = 2048;  // more than that overflow into the kernel's backlog
 
@@ -47,6 +49,10 @@ class UringBackend final : public LoopBackend {
   bool takes_operations() const override { return true; }
   io_uring_sqe* get_sqe(UringOp& op) override;
   void submit() override;
+  int register_file(int fd) override;
+  void unregister_file(int index) override;
+  void register_memory(void* base, uint64_t size) override;
+  int memory_index(const void* at, uint64_t length) const override;
   void change_thread() override;
 
  private:
@@ -72,6 +78,8 @@ class UringBackend final : public LoopBackend {
   FdTable table_;
   AlwaysReady always_ready_;
   std::vector<FdRecord*> to_arm_;
+  std::vector<int> files_;            // registered, by index; -1: free
+  std::vector<iovec> memory_pieces_;  // registered, by index
   unsigned operations_in_flight_ = 0;
 };
 
@@ -120,8 +128,52 @@ void UringBackend::enable() {
   enabled_ = true;
 }
 
+// With the ring of another thread nothing is registered: nobody has operations then.
+int UringBackend::register_file(int fd) {
+  enable();
+  if (files_.empty()) {
+    if (io_uring_register_files_sparse(&ring_, kMaxFiles) != 0) return -1;
+    files_.assign(kMaxFiles, -1);
+  }
+  const auto slot = std::ranges::find(files_, -1);
+  if (slot == files_.end()) return -1;
+  const int index = static_cast<int>(slot - files_.begin());
+  if (io_uring_register_files_update(&ring_, static_cast<unsigned>(index), &fd, 1) != 1) return -1;
+  *slot = fd;
+  return index;
+}
+
+void UringBackend::unregister_file(int index) {
+  if (index < 0 || static_cast<size_t>(index) >= files_.size()) return;
+  int none = -1;
+  io_uring_register_files_update(&ring_, static_cast<unsigned>(index), &none, 1);
+  files_[static_cast<size_t>(index)] = -1;
+}
+
+void UringBackend::register_memory(void* base, uint64_t size) {
+  enable();
+  if (!memory_pieces_.empty()) return;
+  std::vector<iovec> pieces;
+  for (uint64_t at = 0; at < size; at += kMaxPiece)
+    pieces.push_back({static_cast<uint8_t*>(base) + at, std::min(kMaxPiece, size - at)});
+  if (io_uring_register_buffers(&ring_, pieces.data(), static_cast<unsigned>(pieces.size())) == 0)
+    memory_pieces_ = std::move(pieces);
+}
+
+int UringBackend::memory_index(const void* at, uint64_t length) const {
+  const auto address = reinterpret_cast<uintptr_t>(at);
+  for (size_t i = 0; i < memory_pieces_.size(); ++i) {
+    const uint64_t offset = address - reinterpret_cast<uintptr_t>(memory_pieces_[i].iov_base);
+    const uint64_t size = memory_pieces_[i].iov_len;
+    if (offset < size && length <= size - offset) return static_cast<int>(i);
+  }
+  return -1;
+}
+
 void UringBackend::change_thread() {
   if (!enabled_) return;
+  files_.clear();
+  memory_pieces_.clear();
   // The old ring takes no request from this thread. Its polls die with it and are armed anew.
   assert(operations_in_flight_ == 0);
   io_uring_queue_exit(&ring_);

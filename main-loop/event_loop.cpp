@@ -277,6 +277,25 @@ void EventLoop::Impl::bury_retired() {
   }
 }
 
+int EventLoop::register_file(int fd) {
+  assert_here();
+  return impl_->backend->register_file(fd);
+}
+
+void EventLoop::unregister_file(int index) {
+  assert_here();
+  impl_->backend->unregister_file(index);
+}
+
+void EventLoop::register_memory(void* base, uint64_t size) {
+  assert_here();
+  impl_->backend->register_memory(base, size);
+}
+
+int EventLoop::memory_index(const void* at, uint64_t length) const {
+  return impl_->backend->memory_index(at, length);
+}
+
 void EventLoop::post(std::function<void()> fn) {
   {
     MutexLock lock(impl_->posts_mutex);

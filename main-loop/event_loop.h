@@ -147,6 +147,16 @@ class EventLoop final : public EventNotifier::Target {
   // submit_now(). Never nullptr: submits first when the ring is full. Only when has_uring().
   io_uring_sqe* get_sqe(UringOp& op);
   void submit_now();
+  // Makes a descriptor known to the ring, which then need not look it up for each operation: the
+  // index for SQEs with IOSQE_FIXED_FILE, or -1 where that is not possible. Until unregister_file()
+  // the ring keeps the file open.
+  int register_file(int fd);
+  void unregister_file(int index);
+  // Makes memory known to the ring, whose pages the kernel then keeps in place: at once, and until
+  // the ring ends. Call once at most. memory_index() gives the buffer index for READ_FIXED and
+  // WRITE_FIXED, or -1.
+  void register_memory(void* base, uint64_t size);
+  int memory_index(const void* at, uint64_t length) const;
 
   // Runs until quit(). The calling thread becomes the loop's thread.
   void run();

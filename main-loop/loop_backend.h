@@ -63,6 +63,10 @@ class LoopBackend {
   virtual bool takes_operations() const { return false; }
   virtual io_uring_sqe* get_sqe(UringOp& op) = 0;
   virtual void submit() {}
+  virtual int register_file(int fd) { return -1; }
+  virtual void unregister_file(int index) {}
+  virtual void register_memory(void* base, uint64_t size) {}
+  virtual int memory_index(const void* at, uint64_t length) const { return -1; }
   // Another thread is the loop's from now on.
   virtual void change_thread() {}
 

@@ -53,6 +53,7 @@ Result<> VirtBoard::build(const VirtConfig& config, Backends& backends, EventLoo
   if (config.memory_size == 0) return fail("-m: guest memory of no size; give a size as in -m 1G");
   HV_TRY_ASSIGN(memory_,
                 GuestMemory::create(memory_map::kRamBase, round_up_to_page(config.memory_size)));
+  if (config.memory_locked) HV_TRY(memory_->lock());
   HV_TRY_ASSIGN(images_, BootImages::read({.bios = config.bios,
                                            .kernel = config.kernel,
                                            .initrd = config.initrd,

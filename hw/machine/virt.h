@@ -26,6 +26,7 @@ struct VirtConfig {
   std::optional<JitOptions> jit;     // nullopt: the interpreter alone
   unsigned smp = 1;                  // 1..64
   uint64_t memory_size = 128 << 20;  // bytes
+  bool memory_locked = false;        // -overcommit mem-lock=on
   std::string kernel, initrd, append, dtb;
   std::string bios = "default";    // "default" (built-in SBI with -kernel), "none", or a file
   bool aclint = false;             // -M virt,aclint=on: SSWI, and ACLINT nodes for the CLINT

@@ -285,6 +285,7 @@ bool VirtioBlkDevice::write_cache_on() const {
 }
 
 void VirtioBlkDevice::on_attach() {
+  if (memory().locked()) loop().register_memory(memory().data(), memory().size());
   disk_->attach(loop());
   publish_soon_ = loop().make_bottom_half([this] { publish_completions(); });
 }

@@ -364,3 +364,25 @@ TEST_CASE("Many requests at once end as a model says") {
   }
   CHECK((image.read(0, model.size()) == model));
 }
+
+TEST_CASE("Registered memory and files read and write what plain ones do") {
+  TemporaryImage image(1 << 20);
+  const auto contents = random_bytes(1 << 20, 5);
+  image.write(0, contents);
+  std::vector<uint8_t> memory(256 << 10), outside(4096);
+  DiskRig rig(image_options(image), WaitKind::kAuto);
+  rig.loop->register_memory(memory.data(), memory.size());
+  if (rig.loop->has_uring()) {
+    CHECK(rig.loop->memory_index(memory.data(), memory.size()) == 0);
+    CHECK(rig.loop->memory_index(memory.data() + 1, memory.size()) == -1);
+    CHECK(rig.loop->memory_index(outside.data(), 1) == -1);
+  }
+  CHECK(rig.run(TestRequest(DiskOp::kRead, 4096, {{memory.data() + 512, 65536}})) == 0);
+  CHECK(std::equal(contents.begin() + 4096, contents.begin() + 4096 + 65536, memory.begin() + 512));
+  CHECK(rig.run(TestRequest(DiskOp::kWrite, 512 << 10, {{memory.data() + 512, 65536}})) == 0);
+  CHECK((image.read(512 << 10, 65536) ==
+         std::vector(contents.begin() + 4096, contents.begin() + 4096 + 65536)));
+  CHECK(rig.run(TestRequest(DiskOp::kRead, 0, {{memory.data(), 512}, {outside.data(), 4096}})) ==
+        0);
+  CHECK(std::equal(outside.begin(), outside.end(), contents.begin() + 512));
+}
