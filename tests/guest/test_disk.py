@@ -1,13 +1,15 @@
 """virtio-blk against real images: data, flush, snapshot, read-only, several queues, crash safety."""
 
 import hashlib
+import json
 import os
 import pathlib
 import random
 import re
+import subprocess
 import unittest
 
-from guest import Machine, linux, scratch, script_disk
+from guest import Machine, Qmp, linux, scratch, script_disk
 
 # Finds the block device with serial $1, whatever name the kernel gave it.
 FIND = """find_disk() {
@@ -129,6 +131,77 @@ class Disk(unittest.TestCase):
         with Machine(*arguments) as machine:
             machine.expect(digest, 300)
             self.assertEqual(machine.wait(), 0)
+
+    def test_queues_on_several_iothreads_carry_the_data(self):
+        image = self.image("data.img", 16, fill=True)
+        script = script_disk(
+            self.directory,
+            FIND + "d=$(find_disk data)\nfor i in 0 1 2 3; do taskset -p $((1 << i)) $$ >/dev/null\n"
+            "dd if=$d of=/tmp/$i bs=1M skip=$((i * 4)) count=4 iflag=direct 2>/dev/null & done; wait\n"
+            "cat /tmp/0 /tmp/1 /tmp/2 /tmp/3 | md5sum\n",
+        )
+        device = {
+            "driver": "virtio-blk-device", "drive": "data", "serial": "data", "num-queues": 4,
+            "iothread-vq-mapping": [{"iothread": "a", "vqs": [0, 3]}, {"iothread": "b", "vqs": [1, 2]}],
+        }  # fmt: skip
+        arguments = linux(
+            "-object", "iothread,id=a", "-object", "iothread,id=b",
+            "-drive", f"file={script},format=raw,if=none,id=script,readonly=on",
+            "-device", "virtio-blk-device,drive=script,serial=script",
+            "-drive", f"file={image},format=raw,if=none,id=data,cache=none",
+            "-device", json.dumps(device), smp=4, then="script",
+        )  # fmt: skip
+        with Machine(*arguments) as machine:
+            machine.expect(hashlib.md5(image.read_bytes()).hexdigest(), 300)
+            self.assertEqual(machine.wait(), 0)
+            machine.healthy()
+
+    def test_a_full_host_stops_the_machine_until_there_is_room(self):
+        if os.geteuid() != 0:
+            self.skipTest("mounts a file system")
+        mount = self.directory / "small"
+        mount.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M", "none", mount], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", mount])
+        image = mount / "data.img"
+        image.touch()
+        os.truncate(image, 32 << 20)
+        qmp_path = self.directory / "qmp"
+        arguments = linux(
+            "-drive", f"file={image},format=raw,if=none,id=data",
+            "-device", "virtio-blk-device,drive=data,serial=data",
+            "-qmp", f"unix:{qmp_path},server=on,wait=off", then="shell",
+        )  # fmt: skip
+        with Machine(*arguments) as machine:
+            machine.shell()
+            qmp = Qmp(qmp_path)
+            self.addCleanup(qmp.close)
+            machine.run("head -c 16777216 /dev/urandom >/tmp/r")
+            machine.send("dd if=/tmp/r of=/dev/vda bs=1M conv=fsync && md5sum </tmp/r; echo wrote''=$?\n")
+            event = qmp.wait_event("BLOCK_IO_ERROR")["data"]
+            self.assertEqual(event["action"], "stop")
+            self.assertTrue(event["nospace"])
+            qmp.wait_event("STOP")
+            self.assertEqual(qmp.command("query-status")["status"], "io-error")
+            subprocess.run(["mount", "-o", "remount,size=64M", mount], check=True)
+            qmp.command("cont")
+            digest = machine.expect(r"([0-9a-f]{32})  -", 120).group(1).decode()
+            machine.expect("wrote=0")
+            self.assertEqual(hashlib.md5(image.read_bytes()[: 16 << 20]).hexdigest(), digest)
+            machine.healthy()
+            machine.kill()
+
+    def test_throttling_delays_and_loses_nothing(self):
+        image = self.image("data.img", 4, fill=True)
+        digest = hashlib.md5(image.read_bytes()).hexdigest()
+        text = self.run_script(
+            'd=$(find_disk data)\nread a _ </proc/uptime\nmd5sum $d\nread b _ </proc/uptime\necho took $a $b\n',
+            (f"file={image},throttling.bps-total=2000000", "serial=data"),
+        )
+        self.assertIn(digest, text)
+        started, ended = map(float, re.search(r"took ([0-9.]+) ([0-9.]+)", text).groups())
+        # At 2 MB/s, less the tenth of a second that goes at once; a guest's clock is the host's.
+        self.assertGreater(ended - started, 1.5)
 
     def test_flushed_writes_survive_sigkill(self):
         rounds = int(os.environ.get("HV_KILL_ROUNDS", "4"))
