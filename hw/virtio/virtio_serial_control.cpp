@@ -19,15 +19,15 @@ struct VirtioSerialControl::Message {
 bool VirtioSerialControl::send(const VirtioSerialPort& port, Event event, uint16_t value,
                                const void* more, size_t more_size) {
   VirtQueue& queue = device_.queue(kReceiveQueue);
-  if (!queue.pop(chain_)) return false;
+  if (!queue.pop(answer_)) return false;
   const Message message{port.number(), event, value};
   static_assert(sizeof message == 8);
-  size_t size = copy_to_pieces(chain_.writable, 0, &message, sizeof message);
-  if (more_size > 0) size += copy_to_pieces(chain_.writable, sizeof message, more, more_size);
+  size_t size = copy_to_pieces(answer_.writable, 0, &message, sizeof message);
+  if (more_size > 0) size += copy_to_pieces(answer_.writable, sizeof message, more, more_size);
   if (size < sizeof message + more_size)
     log(kLogGuestErrors, "{}: a buffer of {} bytes is too short for a control message",
         device_.type_name(), size);
-  queue.push(chain_.head, static_cast<uint32_t>(size));
+  queue.push(answer_.head, static_cast<uint32_t>(size));
   return true;
 }
 
@@ -62,14 +62,14 @@ bool VirtioSerialControl::send_messages() {
 
 bool VirtioSerialControl::take_messages() {
   VirtQueue& queue = device_.queue(kTransmitQueue);
-  for (unsigned taken = 0; taken < queue.size() && queue.pop(chain_); ++taken) {
+  for (unsigned taken = 0; taken < queue.size() && queue.pop(request_); ++taken) {
     Message message;
     // What is behind the message, however long, is not looked at.
-    if (copy_from_pieces(chain_.readable, 0, &message, sizeof message) == sizeof message)
+    if (copy_from_pieces(request_.readable, 0, &message, sizeof message) == sizeof message)
       handle(message);
     else
       log(kLogGuestErrors, "{}: a control message is too short", device_.type_name());
-    queue.push(chain_.head, 0);
+    queue.push(request_.head, 0);
   }
   device_.publish(kTransmitQueue);
   return true;

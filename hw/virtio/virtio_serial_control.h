@@ -38,7 +38,8 @@ class VirtioSerialControl {
   void handle(const Message& message);
 
   VirtioSerialDevice& device_;
-  DescriptorChain chain_;
+  DescriptorChain answer_;   // filled while
+  DescriptorChain request_;  // is being looked at
 };
 
 }  // namespace hv

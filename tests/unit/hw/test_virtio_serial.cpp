@@ -185,6 +185,10 @@ TEST_CASE("The driver learns of ports, their names and their peers in order") {
   rig.tell(0, 3, 1);
   CHECK(rig.hear_message() == Message{0, 4, 1, ""});
 
+  // Each message came back as what it was, though answers went meanwhile.
+  rig.wait_used(3, 3);
+  for (uint16_t i = 0; i < 3; ++i) CHECK(rig.queues[3]->used_entry(i).id == i);
+
   // Before the guest has opened the port, the host waits.
   put(peer.get(), "early");
   rig.give(4, 32);
