@@ -1,6 +1,7 @@
 #include "io/guest_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -63,6 +64,18 @@ Result<> GuestMemory::lock() {
                       size_ >> 20);
   locked_ = true;
   return {};
+}
+
+void GuestMemory::discard(uint64_t address, uint64_t length) const {
+  // Registered buffers would go on using the pages that were there.
+  if (locked_ || !contains(address, length)) return;
+  static const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  // RAM begins at a page of the host, so offsets are aligned as host addresses are.
+  const uint64_t from = (address - base_ + page - 1) / page * page;
+  const uint64_t to = (address - base_ + length) / page * page;
+  if (from >= to) return;
+  madvise(host_ + from, to - from, MADV_DONTNEED);
+  note_written(base_ + from, to - from);
 }
 
 void GuestMemory::clear() {

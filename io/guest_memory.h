@@ -99,6 +99,11 @@ class GuestMemory {
   Result<> lock();
   bool locked() const { return locked_; }
 
+  // Gives the whole pages of the host within the range back to the host; they read as zero and cost
+  // nothing until they are touched again. A range outside RAM is ignored, and
+  // so are all once locked. Any thread.
+  void discard(uint64_t address, uint64_t length) const;
+
   // Returns all pages to zero (machine reset that reloads images). No hart or device may run.
   void clear();
 

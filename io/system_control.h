@@ -1,6 +1,7 @@
 // How devices and firmware ask for the whole machine to stop or start anew.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace hv {
@@ -37,6 +38,8 @@ class SystemControl {
   // Told to whom controls the machine; with kStop the machine stops, and the device repeats the
   // request when it goes on.
   virtual void report_disk_error(const DiskError& error) = 0;
+  // The guest has changed its balloon and has `bytes` of memory now.
+  virtual void report_balloon(uint64_t bytes) {}
 
  protected:
   ~SystemControl() = default;

@@ -100,6 +100,74 @@ QmpResult reply_of(const Result<>& result) {
   return empty_object();
 }
 
+QmpResult query_balloon(QmpCall& call) {
+  Balloon* balloon = call.context.vm.machine().balloon();
+  if (!balloon) return qmp_error("DeviceNotActive", "No balloon device has been activated");
+  return Json{{"actual", balloon->actual()}};
+}
+
+QmpResult balloon(QmpCall& call) {
+  Balloon* balloon = call.context.vm.machine().balloon();
+  if (!balloon) return qmp_error("DeviceNotActive", "No balloon device has been activated");
+  const auto bytes = call.arguments["value"].get<int64_t>();
+  if (bytes <= 0) return qmp_error("GenericError", "Parameter 'target' expects a size");
+  balloon->set_target(static_cast<uint64_t>(bytes));
+  return empty_object();
+}
+
+// There is no object tree; what clients read in it of the balloon is served.
+constexpr std::string_view kStatNames[] = {
+    "stat-swap-in",      "stat-swap-out",     "stat-major-faults",     "stat-minor-faults",
+    "stat-free-memory",  "stat-total-memory", "stat-available-memory", "stat-disk-caches",
+    "stat-htlb-pgalloc", "stat-htlb-pgfail",  "stat-oom-kills",        "stat-alloc-stalls",
+    "stat-async-scans",  "stat-direct-scans", "stat-async-reclaims",   "stat-direct-reclaims",
+};
+static_assert(std::size(kStatNames) == Balloon::kStatCount);
+constexpr std::string_view kIntervalProperty = "guest-stats-polling-interval";
+
+std::expected<Balloon*, QmpError> find_object(QmpCall& call) {
+  const auto path = call.arguments["path"].get<std::string>();
+  constexpr std::string_view kHome = "/machine/peripheral/";
+  VirtMachine& machine = call.context.vm.machine();
+  for (const VirtMachine::DeviceInfo& device : machine.devices())
+    if (!device.id.empty() && path == fmt::format("{}{}", kHome, device.id) &&
+        device.type == "virtio-balloon-device")
+      return machine.balloon();
+  return qmp_error("DeviceNotFound", "Device '{}' not found", path);
+}
+
+QmpResult no_property(std::string_view name) {
+  return qmp_error("GenericError", "Property 'virtio-balloon-device.{}' not found", name);
+}
+
+QmpResult qom_get(QmpCall& call) {
+  const auto object = find_object(call);
+  if (!object) return std::unexpected(object.error());
+  const auto name = call.arguments["property"].get<std::string>();
+  if (name == kIntervalProperty) return Json((*object)->stats_interval());
+  if (name != "guest-stats") return no_property(name);
+  const Balloon::Stats stats = (*object)->stats();
+  Json values = empty_object();
+  for (unsigned i = 0; i < Balloon::kStatCount; ++i)
+    values[std::string(kStatNames[i])] = stats.values[i];
+  return Json{{"stats", values}, {"last-update", stats.last_update}};
+}
+
+QmpResult qom_set(QmpCall& call) {
+  const auto object = find_object(call);
+  if (!object) return std::unexpected(object.error());
+  const auto name = call.arguments["property"].get<std::string>();
+  if (name != kIntervalProperty) return no_property(name);
+  const Json& value = call.arguments["value"];
+  if (!value.is_number_integer())
+    return qmp_error("GenericError", "Invalid parameter type for '{}', expected: integer", name);
+  const auto seconds = value.get<int64_t>();
+  if (seconds < 0) return qmp_error("GenericError", "timer value must be greater than zero");
+  if (seconds > UINT32_MAX) return qmp_error("GenericError", "timer value is too big");
+  (*object)->set_stats_interval(static_cast<uint32_t>(seconds));
+  return empty_object();
+}
+
 QmpResult stop(QmpCall& call) {
   call.context.vm.stop();
   return empty_object();

@@ -36,7 +36,7 @@ struct QmpCall {
 struct QmpCommand {
   std::string_view name;
   // "name:type" separated by spaces, '?' before an optional one; types: string, boolean, integer,
-  // array, object.
+  // array, object, any.
   std::string_view arguments;
   QmpResult (*run)(QmpCall& call);
 };

@@ -13,6 +13,7 @@ bool has_type(const Json& value, std::string_view type) {
   if (type == "string") return value.is_string();
   if (type == "boolean") return value.is_boolean();
   if (type == "integer") return value.is_number_integer();
+  if (type == "any") return true;
   if (type == "array") return value.is_array();
   return value.is_object();
 }

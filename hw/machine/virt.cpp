@@ -102,6 +102,11 @@ Result<> VirtBoard::make_devices(const VirtConfig& config, Backends& backends, E
     if (id_taken) return fail("-device {}: id={} is used twice", created.type, created.id);
     device_infos_.push_back({created.type, created.id, created.slot});
   }
+  for (VirtioMmioTransport* slot : slots) {
+    auto* balloon = dynamic_cast<Balloon*>(slot->device());
+    if (balloon && balloon_) return fail("-device: the machine can have only one balloon");
+    if (balloon) balloon_ = balloon;
+  }
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include "cpu/cpu_config.h"
 #include "cpu/engine.h"
 #include "cpu/vcpu.h"
+#include "hw/balloon.h"
 #include "hw/device.h"
 #include "io/guest_clock.h"
 #include "io/guest_memory.h"
@@ -56,6 +57,8 @@ class VirtMachine {
     std::string type, id, slot;
   };
   virtual std::vector<DeviceInfo> devices() const = 0;
+  // nullptr: there is none.
+  virtual Balloon* balloon() { return nullptr; }
 };
 
 // Text for "-M help" and "-M virt,help".

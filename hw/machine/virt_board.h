@@ -42,6 +42,7 @@ class VirtBoard final : public VirtMachine {
   GuestMemory& memory() override { return *memory_; }
   const std::vector<uint8_t>& device_tree() const override { return images_.device_tree(); }
   std::vector<DeviceInfo> devices() const override { return device_infos_; }
+  Balloon* balloon() override { return balloon_; }
 
  private:
   Result<> make_devices(const VirtConfig& config, Backends& backends, EventLoop& main_loop,
@@ -78,6 +79,7 @@ class VirtBoard final : public VirtMachine {
   std::vector<Device*> devices_;  // all of the above, in the order of reset
   std::unique_ptr<BuiltinSbi> sbi_;
   std::vector<DeviceInfo> device_infos_;
+  Balloon* balloon_ = nullptr;  // one of virtio_
   bool running_ = false;
 };
 

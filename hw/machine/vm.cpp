@@ -70,6 +70,21 @@ void Vm::stop_as(RunState state) {
   notify(&VmObserver::on_stop);
 }
 
+void Vm::report_balloon(uint64_t bytes) {
+  main_loop_.post([this, bytes] {
+    if (!balloon_timer_) balloon_timer_ = main_loop_.make_timer([this] { tell_balloon(); });
+    balloon_untold_ = bytes;
+    if (!balloon_timer_->armed()) tell_balloon();
+  });
+}
+
+void Vm::tell_balloon() {
+  constexpr int64_t kPauseNs = 1'000'000'000;
+  if (!balloon_untold_) return;
+  balloon_timer_->arm_in(kPauseNs);
+  notify(&VmObserver::on_balloon, *std::exchange(balloon_untold_, std::nullopt));
+}
+
 void Vm::report_disk_error(const DiskError& error) {
   main_loop_.post([this, error] {
     notify<const DiskError&>(&VmObserver::on_disk_error, error);

@@ -29,6 +29,7 @@ class VmObserver {
   virtual void on_reset(bool by_guest) {}
   virtual void on_powerdown() {}
   virtual void on_shutdown(ShutdownCause cause) {}
+  virtual void on_balloon(uint64_t bytes) {}
   virtual void on_disk_error(const DiskError& error) {}
 
  protected:
@@ -77,10 +78,13 @@ class Vm final : public SystemControl {
   // SystemControl. Any thread; the Vm outlives what it posts to the main loop.
   void request_shutdown(ShutdownCause cause, int exit_status) override;
   void request_reset(bool by_guest) override;
+  // Observers hear at most once a second, as from QEMU.
+  void report_balloon(uint64_t bytes) override;
   void report_disk_error(const DiskError& error) override;
 
  private:
   void run();
+  void tell_balloon();
   void stop_as(RunState state);
   void shut_down(ShutdownCause cause, int exit_status);
   Result<> reset_now(bool by_guest);
@@ -96,6 +100,8 @@ class Vm final : public SystemControl {
   RunState state_ = RunState::kPrelaunch;
   // Merges the requests of several harts; any thread.
   std::atomic<bool> reset_requested_{false};
+  std::unique_ptr<Timer> balloon_timer_;  // armed: observers have just heard
+  std::optional<uint64_t> balloon_untold_;
   std::optional<int> exit_status_;
   std::function<void()> on_exit_;
 };

@@ -31,6 +31,8 @@ class VirtioMmioTransport final : public Device, public MmioDevice {
 
   std::string bus_name() const;
   bool occupied() const { return control_ != nullptr; }
+  // nullptr: empty.
+  VirtioDevice* device() const { return control_ ? &control_->device() : nullptr; }
   // Of the plugged device, for devices that sit on it; nullptr: none.
   DeviceBus* device_bus() const { return control_ ? control_->device().bus() : nullptr; }
   // Before map(); the slot is empty.

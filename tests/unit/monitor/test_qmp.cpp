@@ -178,4 +178,13 @@ TEST_CASE("QMP: a client that does not read is not read from either") {
   CHECK(qmp.client.frontend().can_receive() > 0);
 }
 
+TEST_CASE("QMP: without a balloon its commands say so") {
+  QmpFixture qmp;
+  const std::string none = error_text("DeviceNotActive", "No balloon device has been activated");
+  CHECK(qmp.ask(R"({"execute":"query-balloon"})") == none);
+  CHECK(qmp.ask(R"({"execute":"balloon","arguments":{"value":1048576}})") == none);
+  CHECK(qmp.ask(R"({"execute":"qom-get","arguments":{"path":"/x","property":"y"}})") ==
+        error_text("DeviceNotFound", "Device '/x' not found"));
+}
+
 }  // namespace hv
