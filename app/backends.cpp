@@ -1,5 +1,6 @@
 #include "app/backends.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,8 @@ namespace hv {
 namespace {
 
 constexpr int kDrainMs = 1000;
+// Descriptors of all shares together at most, however many the host would give.
+constexpr rlim_t kMaxShareDescriptors = 256 << 10;
 
 // "unix:/path,server=on": the chardev in the words of query-chardev.
 std::string describe_chardev(const KeyValues& options) {
@@ -41,6 +44,7 @@ Result<std::unique_ptr<HostBackends>> HostBackends::create(const Options& option
     backends->rng_files_[rng.id] = rng.filename;
   }
   HV_TRY(backends->open_drives(options));
+  HV_TRY(backends->open_file_systems(options));
   HV_TRY(backends->start_io_threads(options));
   HV_TRY(backends->open_chardevs(options, escapes));
   return backends;
@@ -87,6 +91,29 @@ Result<> HostBackends::open_drives(const Options& options) {
     HV_TRY_ASSIGN(drives_[drive.id].disk, open_disk(drive.disk));
   }
   return {};
+}
+
+Result<> HostBackends::open_file_systems(const Options& options) {
+  if (options.file_systems.empty()) return {};
+  // Guests hold many files open. Nothing here uses select(2), which the usual soft limit is for.
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const auto budget = std::make_shared<FdBudget>(
+      static_cast<unsigned>(std::min<rlim_t>(limit.rlim_cur / 4 * 3, kMaxShareDescriptors)));
+  for (const FsOptions& fs : options.file_systems) {
+    HV_TRY_ASSIGN(file_systems_[fs.id], LocalFs::create(fs, budget));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<LocalFs>> HostBackends::claim_fsdev(const std::string& id) {
+  const auto fs = file_systems_.find(id);
+  if (fs == file_systems_.end()) return fail("fsdev={}: there is no such -fsdev or -virtfs", id);
+  if (!fs->second) return fail("fsdev={}: another device has it already", id);
+  return std::move(fs->second);
 }
 
 Result<std::unique_ptr<Disk>> HostBackends::claim_drive(const std::string& id) {

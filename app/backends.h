@@ -31,6 +31,7 @@ class HostBackends final : public Backends {
 
   // --- Backends
   Result<std::unique_ptr<Disk>> claim_drive(const std::string& id) override;
+  Result<std::unique_ptr<LocalFs>> claim_fsdev(const std::string& id) override;
   Result<CharBackend*> claim_chardev(const std::string& id) override;
   Result<EventLoop*> io_loop(const std::string& iothread_id) override;
   Result<std::string> rng_source(const std::string& object_id) override;
@@ -63,11 +64,13 @@ class HostBackends final : public Backends {
   Result<> add_io_thread(const std::string& id, int64_t poll_max_ns, bool by_user);
   Result<> open_chardevs(const Options& options, const CharEscapes& escapes);
   Result<> open_drives(const Options& options);
+  Result<> open_file_systems(const Options& options);
 
   EventLoop& main_loop_;
   std::map<std::string, Thread> threads_;
   std::map<std::string, Chardev> chardevs_;
   std::map<std::string, Drive> drives_;
+  std::map<std::string, std::unique_ptr<LocalFs>> file_systems_;  // nullptr once claimed
   std::map<std::string, std::string> rng_files_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "block/disk.h"
 #include "block/throttle.h"
+#include "fs9p/local_fs.h"
 #include "hw/machine/virt.h"
 #include "hw/machine/vm.h"
 #include "io/key_values.h"
@@ -68,6 +69,7 @@ struct Options {
   std::vector<KeyValues> blockdev_options;  // -blockdev, as given
   bool snapshot = false;                    // -snapshot
   std::vector<DriveOptions> drives;         // what both come to
+  std::vector<FsOptions> file_systems;      // -fsdev, -virtfs
   ObjectOptions objects;
   std::vector<KeyValues> chardevs;  // -chardev and those that -serial and -qmp stand for
   std::vector<MonitorOptions> monitors;

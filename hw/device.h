@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "block/disk.h"
+#include "fs9p/local_fs.h"
 #include "io/char_backend.h"
 #include "io/guest_memory.h"
 #include "io/irq_line.h"
@@ -51,6 +52,10 @@ class Backends {
  public:
   // Takes the drive for one device; fails when the id is unknown or already in use.
   virtual Result<std::unique_ptr<Disk>> claim_drive(const std::string& id) = 0;
+  // -fsdev, likewise.
+  virtual Result<std::unique_ptr<LocalFs>> claim_fsdev(const std::string& id) {
+    return fail("fsdev={}: there is no such -fsdev", id);
+  }
   virtual Result<CharBackend*> claim_chardev(const std::string& id) = 0;
   // Loop of -object iothread,id=ID; "" is the default IO thread.
   virtual Result<EventLoop*> io_loop(const std::string& iothread_id) = 0;

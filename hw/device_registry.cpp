@@ -4,6 +4,7 @@
 #include <array>
 
 #include "hw/device_type.h"
+#include "hw/virtio/virtio_9p.h"
 #include "hw/virtio/virtio_balloon.h"
 #include "hw/virtio/virtio_blk.h"
 #include "hw/virtio/virtio_rng.h"

@@ -6,7 +6,7 @@
 #include <ctime>
 #include <utility>
 
-#include "hw/virtio/iov.h"
+#include "io/iov.h"
 #include "io/log.h"
 
 namespace hv {

@@ -9,8 +9,8 @@
 #include <system_error>
 #include <tuple>
 
-#include "hw/virtio/iov.h"
 #include "io/clock.h"
+#include "io/iov.h"
 #include "io/log.h"
 
 namespace hv {

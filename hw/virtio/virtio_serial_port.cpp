@@ -3,8 +3,8 @@
 #include <climits>
 #include <utility>
 
-#include "hw/virtio/iov.h"
 #include "hw/virtio/virtio_serial.h"
+#include "io/iov.h"
 #include "io/log.h"
 
 namespace hv {

@@ -217,5 +217,5 @@ def script_disk(directory, text):
     return path
 
 
-def scratch():
-    return tempfile.TemporaryDirectory(prefix="hartvisor-test-")
+def scratch(directory=None):
+    return tempfile.TemporaryDirectory(prefix="hartvisor-test-", dir=directory)

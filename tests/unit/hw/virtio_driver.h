@@ -39,6 +39,13 @@ struct TestBackends final : Backends {
     drives.erase(found);
     return disk;
   }
+  Result<std::unique_ptr<LocalFs>> claim_fsdev(const std::string& id) override {
+    auto found = file_systems.find(id);
+    if (found == file_systems.end()) return fail("fsdev '{}' is unknown", id);
+    auto fs = std::move(found->second);
+    file_systems.erase(found);
+    return fs;
+  }
   Result<CharBackend*> claim_chardev(const std::string& id) override {
     auto found = chardevs.find(id);
     if (found == chardevs.end()) return fail("chardev={}: there is no such -chardev", id);
@@ -55,6 +62,7 @@ struct TestBackends final : Backends {
   EventLoop& loop;
   std::map<std::string, EventLoop*> loops;  // for ids other than the default
   std::map<std::string, std::unique_ptr<Disk>> drives;
+  std::map<std::string, std::unique_ptr<LocalFs>> file_systems;
   std::map<std::string, std::unique_ptr<CharBackend>> chardevs;
   std::string rng_file;
 };

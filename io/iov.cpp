@@ -1,4 +1,4 @@
-#include "hw/virtio/iov.h"
+#include "io/iov.h"
 
 namespace hv {
 
