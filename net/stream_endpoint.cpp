@@ -1,0 +1,210 @@
+#include "net/stream_endpoint.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "io/log.h"
+
+namespace hv {
+
+static constexpr uint32_t kIn = EPOLLIN, kOut = EPOLLOUT;
+
+StreamEndpoint::StreamEndpoint(Options options)
+    : options_(std::move(options)), peer_(std::move(options_.peer)) {}
+
+StreamEndpoint::~StreamEndpoint() {
+  if (!options_.remove_path.empty()) unlink(options_.remove_path.c_str());
+}
+
+void StreamEndpoint::attach(EventLoop& loop, NetClient& client) {
+  loop_ = &loop;
+  client_ = &client;
+  closing_ = loop.make_bottom_half([this] { close_peer(nullptr); });
+  pause_ = loop.make_timer([this] { await_peer(); });
+  if (options_.listener.valid())
+    listener_watch_ =
+        loop.watch_fd(options_.listener.get(), 0, [this](uint32_t) { accept_peer(); });
+  if (peer_.valid())
+    open_peer(std::move(peer_));
+  else
+    await_peer();
+}
+
+void StreamEndpoint::detach() {
+  peer_watch_.reset();
+  peer_.reset();
+  connecting_watch_.reset();
+  connecting_.reset();
+  listener_watch_.reset();
+  pause_.reset();
+  closing_.reset();
+  client_ = nullptr;
+  loop_ = nullptr;
+}
+
+// --- peers
+
+void StreamEndpoint::await_peer() {
+  if (listener_watch_) {
+    listener_watch_->set_events(EPOLLIN);
+  } else if (options_.address && options_.reconnect_ns > 0) {
+    next_address_ = 0;
+    connect_next();
+  }
+}
+
+void StreamEndpoint::accept_peer() {
+  UniqueFd peer(accept4(options_.listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (peer.valid()) open_peer(std::move(peer));
+}
+
+void StreamEndpoint::connect_next() {
+  while (next_address_ < options_.address->count()) {
+    connecting_ = options_.address->start_connect(next_address_++);
+    if (!connecting_.valid()) continue;
+    connecting_watch_ =
+        loop_->watch_fd(connecting_.get(), EPOLLOUT, [this](uint32_t) { finish_connect(); });
+    return;
+  }
+  pause_->arm_in(options_.reconnect_ns);
+}
+
+void StreamEndpoint::finish_connect() {
+  connecting_watch_.reset();
+  UniqueFd peer = std::move(connecting_);
+  if (connect_error(peer.get()) == 0)
+    open_peer(std::move(peer));
+  else
+    connect_next();
+}
+
+void StreamEndpoint::open_peer(UniqueFd peer) {
+  if (listener_watch_) listener_watch_->set_events(0);
+  const int one = 1;
+  setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // fails on unix sockets
+  peer_ = std::move(peer);
+  may_read_ = true;
+  peer_watch_ = loop_->watch_fd(peer_.get(), EPOLLIN, [this](uint32_t bits) { fired(bits); });
+  client_->link_changed();
+}
+
+void StreamEndpoint::close_peer(const char* why) {
+  if (!peer_.valid()) return;
+  // Once: a peer may come again at will.
+  if (why && !std::exchange(warned_, true))
+    warn(fmt::format("{}: {}; its connection is closed", options_.name, why));
+  peer_watch_.reset();
+  peer_.reset();
+  reader_.clear();
+  pending_.clear();
+  sent_ = 0;
+  client_->link_changed();
+  if (std::exchange(refused_, false)) client_->transmit_ready(0);
+  if (listener_watch_)
+    await_peer();
+  else if (options_.reconnect_ns > 0)
+    pause_->arm_in(options_.reconnect_ns);
+}
+
+void StreamEndpoint::update() {
+  if (!peer_watch_) return;
+  peer_watch_->set_events((may_read_ ? kIn : 0) | (pending_.empty() ? 0 : kOut));
+}
+
+void StreamEndpoint::fired(uint32_t bits) {
+  if (bits & EPOLLOUT) {
+    if (!flush()) return close_peer(nullptr);
+    update();
+    if (refused_ && pending_.size() - sent_ < kMaxPending) {
+      refused_ = false;
+      client_->transmit_ready(0);
+    }
+  }
+  if (bits & ~uint32_t{EPOLLOUT} && peer_.valid()) read_frames();
+}
+
+// --- to the guest
+
+void StreamEndpoint::read_frames() {
+  if (!may_read_) return close_peer(nullptr);  // an error or hang-up: nothing else wakes us now
+  const std::span<uint8_t> room = reader_.room();
+  const ssize_t size = recv(peer_.get(), room.data(), room.size(), 0);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) return close_peer(nullptr);
+  reader_.filled(static_cast<size_t>(size));
+  if (!deliver()) {
+    may_read_ = false;
+    update();
+  }
+  if (reader_.bogus()) close_peer("its peer sends a frame of impossible length");
+}
+
+// False: the guest has no room for one.
+bool StreamEndpoint::deliver() {
+  bool all = true;
+  while (const auto frame = reader_.frame()) {
+    const iovec piece{const_cast<uint8_t*>(frame->data()), frame->size()};
+    all = client_->receive(0, {}, {&piece, 1});
+    if (!all) break;
+    reader_.drop();
+  }
+  client_->receive_done(0);
+  return all;
+}
+
+void StreamEndpoint::receive_ready(unsigned) {
+  if (may_read_ || !deliver()) return;
+  may_read_ = true;
+  update();
+  // read_frames() closes the peer when the loop calls it next.
+  if (reader_.bogus()) closing_->schedule();
+}
+
+// --- from the guest
+
+bool StreamEndpoint::transmit(unsigned, const VnetHeader&, std::span<const iovec> frame) {
+  if (!peer_.valid()) return true;
+  if (pending_.size() - sent_ >= kMaxPending) {
+    refused_ = true;
+    return false;
+  }
+  append_framed(pending_, frame);
+  if (pending_.size() - sent_ >= kBatch && sent_ == 0 && !flush()) closing_->schedule();
+  return true;
+}
+
+void StreamEndpoint::transmit_done(unsigned) {
+  if (pending_.empty()) return;
+  // While EPOLLOUT is waited for, nothing would be taken.
+  if (sent_ == 0 && !flush()) closing_->schedule();
+  update();
+}
+
+// False: the peer is gone.
+bool StreamEndpoint::flush() {
+  while (sent_ < pending_.size()) {
+    const ssize_t size = send(peer_.get(), pending_.data() + sent_, pending_.size() - sent_,
+                              MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) {
+      if (errno != EAGAIN) return false;
+      if (sent_ > kMaxPending) {
+        pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(sent_));
+        sent_ = 0;
+      }
+      return true;
+    }
+    sent_ += static_cast<size_t>(size);
+  }
+  pending_.clear();
+  sent_ = 0;
+  return true;
+}
+
+}  // namespace hv
