@@ -17,6 +17,7 @@
 #include "io/property.h"
 #include "io/result.h"
 #include "main-loop/event_loop.h"
+#include "net/endpoint.h"
 
 namespace hv {
 
@@ -55,6 +56,10 @@ class Backends {
   // -fsdev, likewise.
   virtual Result<std::unique_ptr<LocalFs>> claim_fsdev(const std::string& id) {
     return fail("fsdev={}: there is no such -fsdev", id);
+  }
+  // Takes the -netdev for one device; likewise.
+  virtual Result<std::unique_ptr<NetEndpoint>> claim_netdev(const std::string& id) {
+    return fail("netdev={}: there is no such -netdev", id);
   }
   virtual Result<CharBackend*> claim_chardev(const std::string& id) = 0;
   // Loop of -object iothread,id=ID; "" is the default IO thread.

@@ -135,7 +135,7 @@ void VirtioControl::write_driver_features(uint32_t select, uint32_t value) {
 }
 
 uint16_t VirtioControl::queue_max_size(uint32_t queue) const {
-  return queue < device().queue_count() ? device().queue_max_size() : 0;
+  return queue < device().queue_count() ? device().queue_max_size(queue) : 0;
 }
 
 bool VirtioControl::may_set_up_locked(uint32_t queue, const char* what) {
@@ -148,9 +148,9 @@ bool VirtioControl::may_set_up_locked(uint32_t queue, const char* what) {
 void VirtioControl::write_queue_size(uint32_t queue, uint32_t size) {
   MutexLock lock(mutex_);
   if (!may_set_up_locked(queue, "QueueNum")) return;
-  if (!std::has_single_bit(size) || size > device().queue_max_size()) {
+  if (!std::has_single_bit(size) || size > device().queue_max_size(queue)) {
     log(kLogGuestErrors, "{}: queue size {} is not a power of two up to {}", device().type_name(),
-        size, device().queue_max_size());
+        size, device().queue_max_size(queue));
     return;
   }
   queues_[queue].setup.size = static_cast<uint16_t>(size);

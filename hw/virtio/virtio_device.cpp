@@ -113,6 +113,11 @@ void VirtioDevice::service(unsigned index) {
   slots_[index].notifier.set();
 }
 
+bool VirtioDevice::await_chains(unsigned index) {
+  slots_[index].left_over = false;
+  return polling_ ? queue(index).has_work() : queue(index).enable_notifications();
+}
+
 void VirtioDevice::service_all() {
   for (unsigned i = 0; i < queue_count(); ++i) service(i);
 }

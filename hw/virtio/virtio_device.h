@@ -67,7 +67,7 @@ class VirtioDevice : private PollHandler {
   uint32_t device_id() const { return shape_.device_id; }
   uint64_t features() const { return shape_.features; }
   unsigned queue_count() const { return shape_.queue_count; }
-  uint16_t queue_max_size() const { return shape_.queue_size; }
+  virtual uint16_t queue_max_size(unsigned queue) const { return shape_.queue_size; }
   EventLoop& loop() const { return loop_; }
   EventNotifier& notifier(unsigned queue) { return slots_[queue].notifier; }
   // For devices that sit on this one; main thread.
@@ -131,6 +131,9 @@ class VirtioDevice : private PollHandler {
   void config_changed();
   // handle_queue() of a queue if chains may be taken; notifications are off meanwhile.
   void service(unsigned index);
+  // For work that finds the queue empty outside handle_queue(): asks the driver to notify. True if
+  // chains have come meanwhile, which may stay without a notification.
+  [[nodiscard]] bool await_chains(unsigned index);
   // The driver broke a rule: log, NEEDS_RESET.
   void break_device(const char* reason);
 

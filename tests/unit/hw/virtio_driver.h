@@ -46,6 +46,13 @@ struct TestBackends final : Backends {
     file_systems.erase(found);
     return fs;
   }
+  Result<std::unique_ptr<NetEndpoint>> claim_netdev(const std::string& id) override {
+    auto found = netdevs.find(id);
+    if (found == netdevs.end()) return fail("netdev '{}' is unknown", id);
+    auto endpoint = std::move(found->second);
+    netdevs.erase(found);
+    return endpoint;
+  }
   Result<CharBackend*> claim_chardev(const std::string& id) override {
     auto found = chardevs.find(id);
     if (found == chardevs.end()) return fail("chardev={}: there is no such -chardev", id);
@@ -64,6 +71,7 @@ struct TestBackends final : Backends {
   std::map<std::string, std::unique_ptr<Disk>> drives;
   std::map<std::string, std::unique_ptr<LocalFs>> file_systems;
   std::map<std::string, std::unique_ptr<CharBackend>> chardevs;
+  std::map<std::string, std::unique_ptr<NetEndpoint>> netdevs;
   std::string rng_file;
 };
 
