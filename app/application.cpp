@@ -117,6 +117,7 @@ class Application {
     }
     HV_TRY_ASSIGN(auto machine, VirtMachine::create(board, *backends_, *loop_, *vm_));
     vm_->set_machine(std::move(machine));
+    backends_->warn_of_unused();
     return {};
   }
 

@@ -5,6 +5,10 @@
 
 #include <algorithm>
 
+#include "io/log.h"
+#include "net/filter_dump.h"
+#include "net/netdev.h"
+
 namespace hv {
 namespace {
 
@@ -47,11 +51,13 @@ Result<std::unique_ptr<HostBackends>> HostBackends::create(const Options& option
   HV_TRY(backends->open_file_systems(options));
   HV_TRY(backends->start_io_threads(options));
   HV_TRY(backends->open_chardevs(options, escapes));
+  HV_TRY(backends->open_netdevs(options));
   return backends;
 }
 
 HostBackends::~HostBackends() {
   drives_.clear();
+  netdevs_.clear();
   // From here on the threads' loops are ours, and so is what lives on them.
   for (auto& [id, thread] : threads_) thread.thread->stop();
   for (auto& [id, chardev] : chardevs_) chardev.backend->drain(kDrainMs);
@@ -121,6 +127,38 @@ Result<std::unique_ptr<Disk>> HostBackends::claim_drive(const std::string& id) {
   if (drive == drives_.end()) return fail("drive={}: there is no such -drive or -blockdev", id);
   if (!drive->second.disk) return fail("drive={}: another device has it already", id);
   return std::move(drive->second.disk);
+}
+
+Result<> HostBackends::open_netdevs(const Options& options) {
+  const NetdevContext context{[this](const std::string& id) { return claim_chardev(id); }};
+  for (const KeyValues& netdev : options.netdevs) {
+    const std::string id = netdev.get("id").value_or("");
+    HV_TRY_ASSIGN(auto endpoint, create_netdev(netdev, context));
+    for (const ObjectOptions::Dump& dump : options.objects.dumps) {
+      if (dump.netdev != id) continue;
+      auto filter = FilterDump::create({.file = dump.file,
+                                        .max_length = dump.max_length,
+                                        .from_guest = dump.from_guest,
+                                        .to_guest = dump.to_guest},
+                                       std::move(endpoint));
+      if (!filter) return fail("-object filter-dump,id={}: {}", dump.id, filter.error().message);
+      endpoint = std::move(*filter);
+    }
+    netdevs_[id].endpoint = std::move(endpoint);
+  }
+  return {};
+}
+
+Result<std::unique_ptr<NetEndpoint>> HostBackends::claim_netdev(const std::string& id) {
+  const auto netdev = netdevs_.find(id);
+  if (netdev == netdevs_.end()) return fail("netdev={}: there is no such -netdev", id);
+  if (!netdev->second.endpoint) return fail("netdev={}: another device has it already", id);
+  return std::move(netdev->second.endpoint);
+}
+
+void HostBackends::warn_of_unused() const {
+  for (const auto& [id, netdev] : netdevs_)
+    if (netdev.endpoint) warn(fmt::format("netdev {} has no peer", id));
 }
 
 Result<CharBackend*> HostBackends::claim_chardev(const std::string& id) {

@@ -32,12 +32,15 @@ class HostBackends final : public Backends {
   // --- Backends
   Result<std::unique_ptr<Disk>> claim_drive(const std::string& id) override;
   Result<std::unique_ptr<LocalFs>> claim_fsdev(const std::string& id) override;
+  Result<std::unique_ptr<NetEndpoint>> claim_netdev(const std::string& id) override;
   Result<CharBackend*> claim_chardev(const std::string& id) override;
   Result<EventLoop*> io_loop(const std::string& iothread_id) override;
   Result<std::string> rng_source(const std::string& object_id) override;
 
   // For -mon; no device gets a chardev that is named there.
   Result<CharBackend*> claim_monitor_chardev(const std::string& id);
+  // Once the machine is made: says which -netdev no device has claimed.
+  void warn_of_unused() const;
 
   // --- query-iothreads (those of -object only, as QEMU) and query-chardev
   std::vector<MonitorContext::IoThreadInfo> iothread_infos() const;
@@ -59,18 +62,24 @@ class HostBackends final : public Backends {
     std::unique_ptr<Disk> disk;  // nullptr once claimed
   };
 
+  struct Netdev {
+    std::unique_ptr<NetEndpoint> endpoint;  // nullptr once claimed
+  };
+
   explicit HostBackends(EventLoop& main_loop) : main_loop_(main_loop) {}
   Result<> start_io_threads(const Options& options);
   Result<> add_io_thread(const std::string& id, int64_t poll_max_ns, bool by_user);
   Result<> open_chardevs(const Options& options, const CharEscapes& escapes);
   Result<> open_drives(const Options& options);
   Result<> open_file_systems(const Options& options);
+  Result<> open_netdevs(const Options& options);
 
   EventLoop& main_loop_;
   std::map<std::string, Thread> threads_;
   std::map<std::string, Chardev> chardevs_;
   std::map<std::string, Drive> drives_;
   std::map<std::string, std::unique_ptr<LocalFs>> file_systems_;  // nullptr once claimed
+  std::map<std::string, Netdev> netdevs_;
   std::map<std::string, std::string> rng_files_;
 };
 

@@ -39,6 +39,8 @@ std::string_view group_title(OptionGroup group) {
       return "Storage";
     case OptionGroup::kDevices:
       return "Devices";
+    case OptionGroup::kNetwork:
+      return "Network";
     case OptionGroup::kConsole:
       return "Console and control";
     case OptionGroup::kProcess:

@@ -9,10 +9,21 @@
 
 namespace hv {
 
-enum class OptionGroup { kMachine, kBoot, kStorage, kDevices, kConsole, kProcess, kDebug, kHelp };
+enum class OptionGroup {
+  kMachine,
+  kBoot,
+  kStorage,
+  kDevices,
+  kNetwork,
+  kConsole,
+  kProcess,
+  kDebug,
+  kHelp
+};
 inline constexpr OptionGroup kOptionGroups[] = {
-    OptionGroup::kMachine, OptionGroup::kBoot,    OptionGroup::kStorage, OptionGroup::kDevices,
-    OptionGroup::kConsole, OptionGroup::kProcess, OptionGroup::kDebug,   OptionGroup::kHelp};
+    OptionGroup::kMachine, OptionGroup::kBoot,    OptionGroup::kStorage,
+    OptionGroup::kDevices, OptionGroup::kNetwork, OptionGroup::kConsole,
+    OptionGroup::kProcess, OptionGroup::kDebug,   OptionGroup::kHelp};
 std::string_view group_title(OptionGroup group);
 
 struct OptionRow {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/drive_plan.h"
+#include "app/net_plan.h"
 #include "app/option_table.h"
 #include "main-loop/chardev.h"
 
@@ -134,6 +135,7 @@ Result<> finish(Options& options) {
   HV_TRY(choose_accelerator(options));
   HV_TRY(plan_memory(options));
   HV_TRY(plan_drives(options));
+  HV_TRY(plan_networks(options));
   HV_TRY(plan_serial(options));
   return check_chardevs(options);
 }

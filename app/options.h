@@ -36,6 +36,12 @@ struct ObjectOptions {
     ThrottleConfig config;
   };
   std::vector<Throttle> throttles;
+  struct Dump {  // filter-dump
+    std::string id, netdev, file;
+    uint32_t max_length = 65536;
+    bool from_guest = true, to_guest = true;
+  };
+  std::vector<Dump> dumps;
   std::vector<IoThread> iothreads;
   std::vector<Rng> rngs;
   std::vector<Ram> rams;
@@ -70,6 +76,8 @@ struct Options {
   bool snapshot = false;                    // -snapshot
   std::vector<DriveOptions> drives;         // what both come to
   std::vector<FsOptions> file_systems;      // -fsdev, -virtfs
+  std::vector<KeyValues> nics;              // -nic, as given
+  std::vector<KeyValues> netdevs;           // -netdev, and those that -nic stands for
   ObjectOptions objects;
   std::vector<KeyValues> chardevs;  // -chardev and those that -serial and -qmp stand for
   std::vector<MonitorOptions> monitors;

@@ -70,7 +70,30 @@ Result<> add_throttle_group(ObjectOptions& objects, const std::string& id, KeyVa
   return {};
 }
 
+Result<> add_filter_dump(ObjectOptions& objects, const std::string& id, KeyValues& values) {
+  ObjectOptions::Dump dump{.id = id};
+  dump.netdev = values.take("netdev").value_or("");
+  dump.file = values.take("file").value_or("");
+  if (dump.netdev.empty() || dump.file.empty())
+    return fail("-object filter-dump,id={}: netdev= and file= are needed", id);
+  HV_TRY_ASSIGN(const auto length, values.take_size("maxlen"));
+  if (length && (*length < 1 || *length > UINT32_MAX))
+    return fail("-object filter-dump,id={}: maxlen={} is out of range", id, *length);
+  dump.max_length = static_cast<uint32_t>(length.value_or(dump.max_length));
+  const std::string queue = values.take("queue").value_or("all");
+  if (queue != "all" && queue != "rx" && queue != "tx")
+    return fail("-object filter-dump,id={}: queue={} is unknown: use all, rx or tx", id, queue);
+  // As QEMU names them: the queues are the netdev's.
+  dump.from_guest = queue != "tx";
+  dump.to_guest = queue != "rx";
+  HV_TRY(values.expect_empty("netdev, file, maxlen, queue"));
+  objects.dumps.push_back(std::move(dump));
+  return {};
+}
+
 constexpr ObjectType kObjectTypes[] = {
+    {"filter-dump", "netdev=ID,file=FILE[,maxlen=N][,queue=all|rx|tx]  frames as a pcap file",
+     add_filter_dump},
     {"iothread", "poll-max-ns=N  a thread that serves devices (iothread=ID)", add_iothread},
     {"memory-backend-ram", "size=SIZE  guest memory (-M memory-backend=ID)", add_ram},
     {"rng-builtin", "the host's random generator (rng=ID)", add_rng_builtin},
@@ -82,7 +105,8 @@ constexpr ObjectType kObjectTypes[] = {
 bool has_object(const ObjectOptions& objects, const std::string& id) {
   const auto same = [&](const auto& object) { return object.id == id; };
   return std::ranges::any_of(objects.iothreads, same) || std::ranges::any_of(objects.rngs, same) ||
-         std::ranges::any_of(objects.rams, same) || std::ranges::any_of(objects.throttles, same);
+         std::ranges::any_of(objects.rams, same) || std::ranges::any_of(objects.throttles, same) ||
+         std::ranges::any_of(objects.dumps, same);
 }
 
 }  // namespace
@@ -156,12 +180,6 @@ Result<> global(Options&, const std::string& value) {
   if (legacy.value_or(false) || !values.empty())
     return fail("-global {}: not supported (give properties to -device and -cpu themselves)",
                 value);
-  return {};
-}
-
-Result<> net(Options& options, const std::string& value) {
-  if (value != "none")
-    return fail("-net/-nic {}: not supported (there is no network device yet; only 'none')", value);
   return {};
 }
 

@@ -82,7 +82,6 @@ TEST_CASE("Options: memory of a back end object") {
 TEST_CASE("Options: what is not there is refused by name") {
   CHECK(has(error_of({"-spice", "x"}), "-spice: not supported"));
   CHECK(has(error_of({"--vnc", ":1"}), "-vnc: not supported"));
-  CHECK(has(error_of({"-netdev", "user,id=n"}), "-netdev: not supported"));
   CHECK(error_of({"-foo"}) == "-foo: no such option; --help lists them");
   CHECK(has(error_of({"-kernel"}), "-kernel: an argument is missing"));
   CHECK(has(error_of({"disk.img"}), "-drive file=disk.img"));
@@ -105,6 +104,51 @@ TEST_CASE("Options: no option is both taken and refused") {
     INFO(refused.name);
     CHECK(find_option(refused.name) == nullptr);
   }
+}
+
+TEST_CASE("Options: networks and their devices") {
+  const Options plain =
+      good({"-netdev", "user,id=n,hostfwd=tcp::1-:2", "-device", "virtio-net-device,netdev=n",
+            "-device", "virtio-net,netdev=m", "-device", "virtio-rng-device", "-netdev",
+            R"({"type":"stream","id":"m","addr":{"type":"unix","path":"/s"}})"});
+  REQUIRE(plain.netdevs.size() == 2);
+  CHECK(plain.netdevs[0].get("type") == "user");
+  CHECK(plain.netdevs[1].get("addr.path") == "/s");
+  // As QEMU counts: the first is ...:56.
+  CHECK(plain.machine.devices[0].get("mac") == "52:54:00:12:34:56");
+  CHECK(plain.machine.devices[1].get("mac") == "52:54:00:12:34:57");
+  CHECK_FALSE(plain.machine.devices[2].get("mac"));
+
+  const Options nic = good({"-nic", "user,mac=52:54:00:12:34:56,restrict=on", "-nic",
+                            "socket,model=virtio,listen=:1,id=x", "-nic", "null"});
+  REQUIRE(nic.netdevs.size() == 3);
+  REQUIRE(nic.machine.devices.size() == 3);
+  CHECK(nic.machine.devices[0].get("driver") == "virtio-net-device");
+  CHECK(nic.machine.devices[0].get("netdev") == nic.netdevs[0].get("id"));
+  CHECK(nic.netdevs[0].get("restrict") == "on");
+  CHECK_FALSE(nic.netdevs[0].get("mac"));
+  CHECK(nic.machine.devices[1].get("id") == "x");
+  CHECK(nic.machine.devices[1].get("mac") == "52:54:00:12:34:57");
+  CHECK(good({"-nic", "user", "-nic", "none"}).machine.devices.empty());
+  CHECK(good({}).machine.devices.empty());  // as QEMU's virt: no card by itself
+
+  const Options forward = good({"-netdev", "user,id=n,guestfwd=tcp:10.0.2.9:7-tcp:127.0.0.1:9"});
+  REQUIRE(forward.chardevs.front().get("backend") == "socket");
+  CHECK(has(forward.netdevs[0].get("guestfwd").value_or(""),
+            ("tcp:10.0.2.9:7-chardev:" + *forward.chardevs.front().get("id")).c_str()));
+  const Options dump = good(
+      {"-netdev", "user,id=n", "-object", "filter-dump,id=f,netdev=n,file=/d,maxlen=96,queue=tx"});
+  CHECK(dump.objects.dumps.at(0).max_length == 96);
+  CHECK_FALSE(dump.objects.dumps.at(0).from_guest);
+  CHECK(dump.objects.dumps.at(0).to_guest);
+
+  CHECK(has(error_of({"-netdev", "user"}), "id= is missing"));
+  CHECK(has(error_of({"-netdev", "user,id=n", "-netdev", "null,id=n"}), "'n' already"));
+  CHECK(has(error_of({"-nic", "user,model=e1000"}), "model=e1000"));
+  CHECK(has(error_of({"-net", "user"}), "-net user: not supported"));
+  CHECK(has(error_of({"-object", "filter-dump,id=f,netdev=x,file=/d"}), "netdev=x"));
+  CHECK(has(error_of({"-object", "filter-dump,id=f,netdev=x"}), "file="));
+  CHECK(has(error_of({"-object", "filter-dump,id=f,netdev=x,file=/d,queue=y"}), "queue=y"));
 }
 
 TEST_CASE("Options: accelerators") {
@@ -235,6 +279,9 @@ TEST_CASE("Options: help values print and end") {
                                              {"-object", "help"},
                                              {"-chardev", "help"},
                                              {"-device", "help"},
+                                             {"-netdev", "help"},
+                                             {"-nic", "help"},
+                                             {"-nic", "user,model=help"},
                                              {"-d", "help"},
                                              {"-device", "virtio-blk-device,help"}}) {
     INFO(arguments[0] << " " << arguments[1]);
