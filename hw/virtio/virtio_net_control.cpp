@@ -3,9 +3,9 @@
 #include <array>
 #include <cstring>
 
-#include "io/iov.h"
 #include "hw/virtio/net_features.h"
 #include "hw/virtio/virtio_net.h"
+#include "io/iov.h"
 
 namespace hv {
 

@@ -1,9 +1,9 @@
 // virtio-net: frames to the guest.
 #include <cstring>
 
-#include "io/iov.h"
 #include "hw/virtio/net_features.h"
 #include "hw/virtio/virtio_net.h"
+#include "io/iov.h"
 
 namespace hv {
 

@@ -1,7 +1,7 @@
 // virtio-net: frames from the guest.
-#include "io/iov.h"
 #include "hw/virtio/net_features.h"
 #include "hw/virtio/virtio_net.h"
+#include "io/iov.h"
 
 namespace hv {
 
