@@ -150,7 +150,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       case 2: {  // a control message
         const uint32_t message[] = {input.take<uint8_t>() % 4u,
-                                    input.take<uint8_t>() % 9u | (input.take<uint8_t>() % 3u) << 16};
+                                    input.take<uint8_t>() % 9u | (input.take<uint8_t>() % 3u)
+                                                                     << 16};
         memory->write(kRam + 0x8000, message, sizeof message);
         driver.submit(3, kRam + 0x8000, 8, 0);
         break;
