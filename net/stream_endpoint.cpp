@@ -114,17 +114,17 @@ void StreamEndpoint::close_peer(const char* why) {
 
 void StreamEndpoint::update() {
   if (!peer_watch_) return;
-  peer_watch_->set_events((may_read_ ? kIn : 0) | (pending_.empty() ? 0 : kOut));
+  // A guest that was refused is told by fired(), also when the rest went out before that.
+  peer_watch_->set_events((may_read_ ? kIn : 0) | (pending_.empty() && !refused_ ? 0 : kOut));
 }
 
 void StreamEndpoint::fired(uint32_t bits) {
   if (bits & EPOLLOUT) {
     if (!flush()) return close_peer(nullptr);
+    const bool ready = refused_ && pending_.size() - sent_ < kMaxPending;
+    if (ready) refused_ = false;
     update();
-    if (refused_ && pending_.size() - sent_ < kMaxPending) {
-      refused_ = false;
-      client_->transmit_ready(0);
-    }
+    if (ready) client_->transmit_ready(0);
   }
   if (bits & ~uint32_t{EPOLLOUT} && peer_.valid()) read_frames();
 }

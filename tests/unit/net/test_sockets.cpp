@@ -164,6 +164,35 @@ TEST_CASE("Stream: a slow peer stops the guest, and nothing is lost when it read
   CHECK(cable.send(test_frame(60)));
 }
 
+TEST_CASE("Stream: a peer that reads all between a refusal and the end of its burst") {
+  Pair pair(SOCK_STREAM);
+  // What the endpoint keeps back must fit into the socket at once.
+  const int size = 8 << 20;
+  if (setsockopt(pair.ours, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0) {
+    WARN("skipped: the host does not allow large socket buffers");
+    close(pair.ours);
+    return;
+  }
+  fcntl(pair.ours, F_SETFL, O_NONBLOCK);
+  fcntl(pair.theirs, F_SETFL, O_NONBLOCK);
+  Bytes buffer(64 << 10);
+  while (write(pair.ours, buffer.data(), buffer.size()) > 0) {
+  }
+  while (write(pair.ours, buffer.data(), 1) > 0) {
+  }
+  Cable cable;
+  cable.plug("socket,id=n,fd=" + std::to_string(pair.ours));
+  const Bytes frame = test_frame(1400);
+  const iovec piece{const_cast<uint8_t*>(frame.data()), frame.size()};
+  while (cable.endpoint->transmit(0, {}, {&piece, 1})) {
+  }
+  while (read(pair.theirs, buffer.data(), buffer.size()) > 0) {
+  }
+  cable.endpoint->transmit_done(0);
+  cable.settle();
+  CHECK(cable.client.ready == 1);
+}
+
 TEST_CASE("Stream: a peer that dies while the guest waits lets it go on") {
   auto pair = std::make_unique<Pair>(SOCK_STREAM);
   Cable cable;
