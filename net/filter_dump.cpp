@@ -60,12 +60,19 @@ void FilterDump::write(std::span<const iovec> frame, size_t length) {
                       static_cast<uint32_t>(std::min<size_t>(length, options_.max_length)),
                       static_cast<uint32_t>(length)};
   record_.assign(1, {&header, sizeof header});
-  size_t left = header.kept;
-  for (iovec piece : frame) {
-    if (left == 0 || record_.size() == IOV_MAX) break;
-    piece.iov_len = std::min(piece.iov_len, left);
-    left -= piece.iov_len;
-    record_.push_back(piece);
+  std::vector<uint8_t> gathered;
+  if (frame.size() < IOV_MAX) {
+    size_t left = header.kept;
+    for (iovec piece : frame) {
+      if (left == 0) break;
+      piece.iov_len = std::min(piece.iov_len, left);
+      left -= piece.iov_len;
+      record_.push_back(piece);
+    }
+  } else {  // with the record's header there would be more pieces than the call takes
+    gathered.resize(header.kept);
+    copy_frame(frame, gathered.data(), gathered.size());
+    record_.push_back({gathered.data(), gathered.size()});
   }
   const auto size = static_cast<ssize_t>(sizeof header + header.kept);
   if (writev(file_.get(), record_.data(), static_cast<int>(record_.size())) == size) return;

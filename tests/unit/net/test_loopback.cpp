@@ -100,4 +100,24 @@ TEST_CASE("filter-dump writes both ways, cut to maxlen, each frame once") {
   CHECK_FALSE(FilterDump::create({.file = "/nonexistent/x"}, std::make_unique<NullEndpoint>()));
 }
 
+TEST_CASE("filter-dump writes frames of more pieces than one system call takes") {
+  const std::string path = scratch_path("dump-pieces");
+  const Bytes frame = test_frame(1024);
+  {
+    Cable cable;
+    auto filter = FilterDump::create({.file = path}, std::make_unique<NullEndpoint>());
+    REQUIRE(filter);
+    cable.plug(std::move(*filter));
+    std::vector<iovec> pieces;
+    for (const uint8_t& byte : frame) pieces.push_back({const_cast<uint8_t*>(&byte), 1});
+    REQUIRE(cable.endpoint->transmit(0, {}, pieces));
+    REQUIRE(cable.send(test_frame(60)));
+  }
+  const auto records = read_pcap(path);
+  unlink(path.c_str());
+  REQUIRE(records.size() == 2);
+  CHECK(records[0].bytes == frame);
+  CHECK(records[1].bytes == test_frame(60));
+}
+
 }  // namespace hv
