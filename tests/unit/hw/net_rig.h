@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -27,8 +29,9 @@ struct ScriptedEndpoint final : NetEndpoint {
   NetClient* client = nullptr;
   size_t room = SIZE_MAX;
   std::deque<Frame> sent;
-  unsigned ready = 0, active = 0;
+  std::atomic<unsigned> ready{0}, active{0};  // tests look at them from their thread
   NetOffloads offloads;
+  std::function<void()> on_offloads;  // called before they are set
   bool up = true;
 
   explicit ScriptedEndpoint(const Traits& traits) : shape(traits) {}
@@ -42,7 +45,10 @@ struct ScriptedEndpoint final : NetEndpoint {
     return true;
   }
   void receive_ready(unsigned) override { ++ready; }
-  void set_receive_offloads(const NetOffloads& wanted) override { offloads = wanted; }
+  void set_receive_offloads(const NetOffloads& wanted) override {
+    if (on_offloads) on_offloads();
+    offloads = wanted;
+  }
   void set_active_pairs(unsigned count) override { active = count; }
   bool link_up() const override { return up; }
 };
