@@ -166,6 +166,8 @@ void VirtioNetDevice::on_stop() {
   for (NetRxQueue& rx : rx_) rx.stop();
   for (TxQueue& tx : tx_) tx.waiting = false;
   apply_guest_offloads(0);
+  // Again, for a command or a link that crossed the reset.
+  reset_config();
 }
 
 bool VirtioNetDevice::handle_queue(unsigned index) {

@@ -65,6 +65,8 @@ bool VirtioNetDevice::receive(unsigned pair, const VnetHeader& header,
 }
 
 std::span<const iovec> VirtioNetDevice::receive_space(unsigned pair) {
+  // Without MQ what is a receive queue otherwise may be the control queue.
+  if (pair >= active_pairs_) return {};
   NetRxQueue& rx = rx_[pair];
   // As much as there is, for the frame's length is not known; but something.
   switch (taking() && queue(rx_index(pair)).running() ? rx.reserve(kMaxFrame)

@@ -250,6 +250,21 @@ TEST_CASE("virtio-net: a pause takes no frame either way, and none is lost") {
   CHECK(rig.deliver(pattern(60)));
 }
 
+TEST_CASE("virtio-net: an endpoint that has a frame for a pair not in use gets no room") {
+  NetRig rig(",mq=on", all_offloads(2));
+  // Without MQ the second pair's first queue is the control queue.
+  rig.run(kCtrlVq | kCtrlRx, 3);
+  GuestQueue& control = *rig.queues[2];
+  const uint64_t command = rig.place({0, 0, 1}), ack = rig.place(Bytes(200, 0x77));
+  control.set_chain(0, {{command, 3, false}, {ack, 200, true}});
+  control.submit(0);
+  rig.on_loop([&] { CHECK(rig.endpoint->client->receive_space(1).empty()); });
+  rig.kick(2);
+  rig.settle();
+  CHECK(control.used_idx() == 1);
+  CHECK(rig.fetch(ack, 2) == Bytes{0, 0x77});
+}
+
 TEST_CASE("virtio-net: frames of the most buffers that a chain may have") {
   NetRig rig;
   rig.run(kMrgRxbuf | kVirtioRingIndirectDesc);

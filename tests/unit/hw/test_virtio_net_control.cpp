@@ -208,4 +208,33 @@ TEST_CASE("virtio-net: the link goes down and up, and the driver is asked to ann
   CHECK(rig.read(VirtioRig::kConfig + 6, 2) == kLinkUp);
 }
 
+TEST_CASE("virtio-net control: a reset while commands run leaves nothing of them") {
+  ControlRig rig("", all_offloads());
+  rig.run(kAllControl | kCtrlGuestOffloads | kGuestCsum);
+  // The first command is held up until the reset is there; the second comes after it.
+  std::atomic<bool> entered{false}, goes_on{false};
+  rig.on_loop([&] {
+    rig.endpoint->on_offloads = [&] {
+      if (entered.exchange(true)) return;
+      while (!goes_on) std::this_thread::yield();
+    };
+  });
+  const uint64_t offloads = rig.place({5, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  Bytes address{1, 1};
+  address.insert(address.end(), kOther.begin(), kOther.end());
+  const uint64_t mac = rig.place(address), acks = rig.place(Bytes(2));
+  rig.control().set_chain(0, {{offloads, 10, false}, {acks, 1, true}});
+  rig.control().set_chain(2, {{mac, 8, false}, {acks + 1, 1, true}});
+  rig.control().submit(0);
+  rig.control().submit(2);
+  rig.kick(2);
+  rig.wait([&] { return entered.load(); });
+  std::thread hart([&] { rig.write(VirtioRig::kStatus, 0); });
+  rig.wait([&] { return rig.read(VirtioRig::kStatus) == 64; });  // it waits for the device
+  goes_on = true;
+  hart.join();
+  CHECK(rig.read(VirtioRig::kStatus) == 0);
+  CHECK(rig.read(VirtioRig::kConfig + 3, 1) == 0x12);
+}
+
 }  // namespace hv
