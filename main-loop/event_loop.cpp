@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cassert>
-#include <ctime>
 #include <latch>
 
+#include "io/clock.h"
 #include "main-loop/event_loop_impl.h"
 
 namespace hv {
@@ -31,9 +31,7 @@ int64_t sooner(int64_t a, int64_t b) {
 }  // namespace
 
 int64_t loop_now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  return monotonic_now_ns();
 }
 
 EventLoop::EventLoop(std::string name) : impl_(std::make_unique<Impl>()), name_(std::move(name)) {}

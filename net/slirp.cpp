@@ -10,6 +10,7 @@
 #include <deque>
 #include <mutex>
 
+#include "io/clock.h"
 #include "io/log.h"
 #include "net/checksum.h"
 #include "net/frame.h"
@@ -68,12 +69,6 @@ int from_epoll(uint32_t bits) {
   if (bits & EPOLLERR) events |= SLIRP_POLL_ERR;
   if (bits & EPOLLHUP) events |= SLIRP_POLL_HUP;
   return events;
-}
-
-int64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
 // libslirp asks to be called around a poll(2) of its sockets. Here each of its sockets has a watch
@@ -160,7 +155,7 @@ const SlirpCb SlirpEndpoint::kCallbacks = {
       return static_cast<ssize_t>(length);
     },
     .guest_error = [](const char* message, void*) { log(kLogGuestErrors, "slirp: {}", message); },
-    .clock_get_ns = [](void*) { return now_ns(); },
+    .clock_get_ns = [](void*) { return monotonic_now_ns(); },
     .timer_new = nullptr,
     .timer_free =
         [](void* timer, void* opaque) {
