@@ -18,9 +18,13 @@ constexpr int64_t kFirstPollWindowNs = 4'000;
 // and does not wait for each), or this long.
 constexpr unsigned kGatherFrom = 2;
 constexpr unsigned kGatherAllFrom = 12;
-constexpr int64_t kGatherNs = 300'000;
-// After a sleep in which nothing completed (a slow disk) it gathers no more for so many sleeps.
-constexpr unsigned kGatherPause = 16;
+constexpr int64_t kGatherNs = 300'000, kGatherAllNs = 600'000;
+// After a sleep in which nothing completed (a slow disk) it gathers no more for so many sleeps at
+// most: one the first time, then twice as many each time.
+constexpr unsigned kLongestGatherPause = 16;
+// So many completions in one round, in two rounds one after the other, and the guest is expected to
+// answer the second with as many requests: they gather likewise, though one at most is in flight.
+constexpr unsigned kBurst = 8;
 
 // The earlier of two timeouts, where -1 is never.
 int64_t sooner(int64_t a, int64_t b) {
@@ -112,7 +116,7 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
   const bool may_poll = poll_max_ns > 0 && !pollers.empty();
   int64_t started_ns = 0;
   if (timeout_ns != 0 && may_poll && queue.empty() && backend->ready.empty() &&
-      backend->operations_in_flight() >= kGatherFrom && gather(timeout_ns)) {
+      gather(timeout_ns)) {
     if (bridge) bridge->check(*backend);
     return true;
   }
@@ -137,21 +141,34 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
 // One sleep and one io_uring_enter for many requests: meanwhile the guest need not notify, and
 // what completes or arrives early waits. True if there was anything.
 bool EventLoop::Impl::gather(int64_t timeout_ns) {
-  if (gather_pause > 0) {
+  const unsigned in_flight = backend->operations_in_flight();
+  const bool answers = in_flight < kGatherFrom;
+  if (answers && (bursts < 2 || (in_flight == 0 && no_answer))) return false;
+  if (!answers && gather_pause > 0) {
     --gather_pause;
     return false;
   }
   begin_polling();
   bool progress = poll_once();
-  const unsigned in_flight = backend->operations_in_flight();
-  const unsigned wanted = in_flight >= kGatherAllFrom ? in_flight : in_flight * 3 / 4;
+  const unsigned expected = answers ? kGatherAllFrom : backend->operations_in_flight();
+  const bool all = expected >= kGatherAllFrom;
   sleeping.store(true, std::memory_order_seq_cst);  // (3)
   if (queue.empty())                                // (4)
-    progress |= backend->wait_for_batch(wanted, sooner(timeout_ns, kGatherNs));
+    progress |= backend->wait_for_batch(all ? expected : expected * 3 / 4,
+                                        sooner(timeout_ns, all ? kGatherAllNs : kGatherNs));
   sleeping.store(false, std::memory_order_relaxed);
-  progress |= poll_once();
-  progress |= end_polling();
-  if (!progress) gather_pause = kGatherPause;
+  const bool requests = poll_once() | end_polling();
+  progress |= requests;
+  if (answers) {
+    // A guest that is late gets a second chance, when its first request has come.
+    no_answer = !progress;
+    if (!requests && in_flight > 0) bursts = 0;
+  } else if (progress) {
+    next_gather_pause = 1;
+  } else {
+    gather_pause = next_gather_pause;
+    next_gather_pause = std::min(next_gather_pause * 2, kLongestGatherPause);
+  }
   return progress;
 }
 
@@ -219,11 +236,13 @@ bool EventLoop::Impl::dispatch_notifiers() {
 
 bool EventLoop::Impl::dispatch_ready() {
   bool progress = false;
+  unsigned completed = 0;
   for (size_t left = backend->ready.size(); left > 0 && !backend->ready.empty(); left--) {
     const ReadyEvent event = backend->ready.front();
     backend->ready.pop_front();
     progress = true;
     if (event.op) {
+      completed++;
       event.op->complete(event.result);
       continue;
     }
@@ -231,6 +250,8 @@ bool EventLoop::Impl::dispatch_ready() {
     // A record that its callback has removed is only retired, and its events are 0.
     if (event.record->events != 0) backend->dispatched(*event.record);
   }
+  if (completed > 0) bursts = completed >= kBurst ? bursts + 1 : 0;
+  if (completed >= kBurst) no_answer = false;
   return progress;
 }
 

@@ -46,7 +46,10 @@ struct EventLoop::Impl {
   int64_t poll_max_ns = 0;
   int64_t poll_ns = 0;  // the window in use
   unsigned gather_pause = 0;
-  unsigned depth = 0;  // nested run_once() calls
+  unsigned next_gather_pause = 1;
+  unsigned bursts = 0;     // rounds one after the other in which many operations completed
+  bool no_answer = false;  // the guest has not answered the latest one in time
+  unsigned depth = 0;      // nested run_once() calls
   // What callbacks have destroyed, kept until no callback runs that could be part of it.
   std::vector<std::shared_ptr<void>> retired;
 
