@@ -11,7 +11,8 @@ Meanwhile the guest prints how late its own 0.1 s ticks are.
 
 Ends with one line per check and status 1 if any failed: corruption, a path that stood still for
 more than a second (the port's reader, iperf3's seconds, fio's slowest request, the ticks), or
-growth of the process after a warm-up. Guest memory is locked, so growth is the emulator's.
+growth of the process after a warm-up. Guest memory is locked, so growth is the emulator's. Compiled
+code is bounded by tb-size and takes longer than a soak to fill the default: so here it is small.
 """
 
 import argparse
@@ -129,11 +130,12 @@ def resident_mib(pid):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--emulator", default=str(TOP / "build/app/hartvisor"))
+    parser.add_argument("--emulator", default=f"{TOP}/build/app/hartvisor -accel jit,tb-size=16")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--smp", type=int, default=4)
     parser.add_argument("--files", type=int, default=20000, help="files of the tree")
     parser.add_argument("--disk", default=GUEST / "debian.ext4", help="Debian root disk with fio, iperf3, python3")
+    parser.add_argument("--more-minutes", type=float, default=10, help="how long parts may take to end what they began")
     parser.add_argument("--append", default="", help="more kernel command line words")
     parser.add_argument("--scratch", default="/var/tmp", help="where the image and the share lie")
     options = parser.parse_args()
@@ -187,15 +189,13 @@ def run(options, scratch, seconds):
         flood.start()
         start = machine.seen
         machine.send("bash /mnt/p/soak.sh 2>&1\n")
-        warm, memory = time.monotonic() + seconds / 4, None
-        limit = time.monotonic() + seconds + 600
-        while b"SOAK-OVER" not in machine.console[start:]:
+        begin, memory = time.monotonic(), []
+        limit = begin + seconds + options.more_minutes * 60
+        while b"SOAK-OVER" not in machine.console[start:] and time.monotonic() < limit:
             machine._read(1)
-            if memory is None and time.monotonic() > warm:
-                memory = resident_mib(machine.process.pid)
-            if time.monotonic() > limit:
-                break
-        after = resident_mib(machine.process.pid)
+            if time.monotonic() > begin + seconds * (len(memory) + 1) / 4:
+                memory.append(resident_mib(machine.process.pid))
+        memory.append(resident_mib(machine.process.pid))
         text = machine.console[start:].decode(errors="replace")
         machine.healthy()
         machine.kill()
@@ -206,7 +206,7 @@ def run(options, scratch, seconds):
     checks = [
         ("all parts came to their end", "SOAK-OVER" in text, text[-300:] if "SOAK-OVER" not in text else ""),
         ("no part failed", not re.search(r"SOAK-\w+-(FAILED|WRONG)", text), ", ".join(re.findall(r"SOAK-\w+-(?:FAILED|WRONG)", text))),
-        ("trees copied right", "SOAK-TREE-RIGHT" in text, f"{text.count('SOAK-TREE-RIGHT')}"),
+        (f"trees of {options.files} files copied right", "SOAK-TREE-RIGHT" in text, f"{text.count('SOAK-TREE-RIGHT')}"),
         ("the flood's lines in order", flood.lines > 0 and not flood.wrong, flood.wrong or f"{flood.lines} lines"),
         ("the flood's longest pause, at most 1 s", flood.worst_gap <= 1, f"{flood.worst_gap:.3f} s"),
         ("fio's slowest request, at most 1 s", max(numbers("SOAK-FIO-MAX"), default=2e9) <= 1e9,
@@ -214,7 +214,8 @@ def run(options, scratch, seconds):
         ("seconds of iperf3 without a byte", numbers("SOAK-IPERF-EMPTY") and not any(numbers("SOAK-IPERF-EMPTY")),
          f"{sum(numbers('SOAK-IPERF-EMPTY')):.0f} in {len(numbers('SOAK-IPERF-EMPTY'))} runs"),
         ("the latest tick, at most 1 s", max(numbers("SOAK-LATEST-TICK"), default=9) <= 1, f"{numbers('SOAK-LATEST-TICK')}"),
-        ("growth after warm-up, at most 16 MiB", memory is not None and after - memory <= 16, f"{memory} to {after} MiB"),
+        ("growth after a quarter of the time, at most 16 MiB", len(memory) >= 4 and memory[-1] - memory[0] <= 16,
+         ", ".join(f"{each:.1f}" for each in memory) + " MiB"),
     ]  # fmt: skip
     for name, good, detail in checks:
         print(f"{'ok    ' if good else 'FAILED'}  {name}: {detail}")
