@@ -167,6 +167,22 @@ class BadInput(unittest.TestCase):
                 machine._read(0.1)
             self.refused(*self.drive(), words=["disk.img", "lock"])
 
+    def test_share_that_cannot_be_had(self):
+        def share(path=self.directory, device="fsdev=fs,mount_tag=t", more=()):
+            return self.boot("-fsdev", f"local,id=fs,path={path},security_model=none",
+                             "-device", f"virtio-9p-device,{device}", *more)  # fmt: skip
+
+        self.refused(*share(path="/nonexistent/share"), words=["-fsdev", "/nonexistent/share"])
+        self.refused(*share(path=self.image), words=["-fsdev", "disk.img", "directory"])
+        self.refused(*share(device="fsdev=nobody,mount_tag=t"), words=["fsdev=nobody"])
+        self.refused(*share(device="mount_tag=t"), words=["virtio-9p-device", "fsdev"])
+        self.refused(*share(device="fsdev=fs"), words=["virtio-9p-device", "mount_tag"])
+        self.refused(*share(device="fsdev=fs,mount_tag=" + "t" * 300), words=["mount_tag"])
+        twice = ("-device", "virtio-9p-device,fsdev=fs,mount_tag=u")
+        self.refused(*share(more=twice), words=["fsdev=fs"])
+        self.refused(*self.boot("-virtfs", f"local,path={self.directory},mount_tag=t"),
+                     words=["-virtfs", "security_model"])  # fmt: skip
+
     def test_device_on_a_taken_slot(self):
         self.refused(
             *self.boot(

@@ -292,4 +292,75 @@ TEST_CASE("Options: help values print and end") {
   CHECK(has(*good({"-machine", "?"}).print_and_exit, "RISC-V VirtIO board"));
 }
 
+TEST_CASE("Options: -fsdev and -virtfs describe a share") {
+  const Options plain = good({"-fsdev", "local,id=f,path=/p,security_model=none"});
+  REQUIRE(plain.file_systems.size() == 1);
+  const FsOptions& fs = plain.file_systems[0];
+  CHECK(fs.id == "f");
+  CHECK(fs.path == "/p");
+  CHECK(fs.security == SecurityModel::kNone);
+  CHECK_FALSE(fs.read_only);
+  CHECK(fs.multi_devices == MultiDevices::kRemap);
+  CHECK(plain.machine.devices.empty());
+
+  const Options both =
+      good({"-virtfs",
+            "local,path=/p,mount_tag=t,security_model=mapped,fmode=0640,dmode=0750,"
+            "readonly=on,multidevs=forbid,writeout=immediate"});
+  REQUIRE(both.file_systems.size() == 1);
+  CHECK(both.file_systems[0].id == "t");
+  CHECK(both.file_systems[0].security == SecurityModel::kMappedXattr);
+  CHECK(both.file_systems[0].file_mode == 0640);
+  CHECK(both.file_systems[0].directory_mode == 0750);
+  CHECK(both.file_systems[0].read_only);
+  CHECK(both.file_systems[0].write_through);
+  CHECK(both.file_systems[0].multi_devices == MultiDevices::kForbid);
+  REQUIRE(both.machine.devices.size() == 1);
+  CHECK(both.machine.devices[0].get("fsdev") == "t");
+
+  // As scripts write it: words without a value.
+  const Options words =
+      good({"-fsdev", "local,id=f,path=/p,security_model=passthrough,readonly,multidevs=warn"});
+  CHECK(words.file_systems[0].read_only);
+  CHECK(words.file_systems[0].multi_devices == MultiDevices::kWarn);
+}
+
+TEST_CASE("Options: a wrong -fsdev or -virtfs is refused by the name of what is wrong") {
+  const std::string share = "local,id=f,path=/p,security_model=none";
+  const std::vector<std::pair<std::string, std::string>> wrong = {
+      {"proxy,id=f,socket=/s", "proxy"},
+      {"synth,id=f", "synth"},
+      {"nfs,id=f,path=/p", "nfs"},
+      {"", "-fsdev"},
+      {"local,id=f,security_model=none", "path="},
+      {"local,id=f,path=,security_model=none", "path="},
+      {"local,id=f,path=/p", "security_model="},
+      {"local,id=f,path=/p,security_model=mapped-acl", "security_model=mapped-acl"},
+      {"local,path=/p,security_model=none", "id="},
+      {share + ",multidevs=remember", "multidevs=remember"},
+      {share + ",multidevs=", "multidevs="},
+      {share + ",readonly=perhaps", "readonly=perhaps"},
+      {share + ",writeout=later", "writeout=later"},
+      {share + ",fmode=0644", "fmode"},
+      {"local,id=f,path=/p,security_model=mapped-file,dmode=rwx", "dmode=rwx"},
+      {"local,id=f,path=/p,security_model=mapped-file,fmode=07777", "fmode=07777"},
+      {"local,id=f,path=/p,security_model=mapped-file,fmode=", "fmode="},
+      {share + ",throttling.bps-total=1", "throttling.bps-total"},
+      {share + ",sock_fd=3", "sock_fd"},
+      {share + ",mount_tag=t", "mount_tag"},
+  };
+  for (const auto& [value, word] : wrong) {
+    const std::string error = error_of({"-fsdev", value});
+    CHECK(has(error, "-fsdev"));
+    INFO(error);
+    CHECK(has(error, word));
+  }
+  CHECK(has(error_of({"-fsdev", share, "-fsdev", share}), "-fsdev: there is an -fsdev 'f'"));
+  CHECK(has(error_of({"-virtfs", share}), "mount_tag= is missing"));
+  CHECK(has(error_of({"-virtfs", share + ",mount_tag="}), "mount_tag="));
+  CHECK(has(error_of({"-virtfs", share + ",mount_tag=t,multidevs=all"}), "-virtfs: multidevs=all"));
+  CHECK(has(error_of({"-virtfs", share + ",mount_tag=t,color=red"}), "color"));
+  CHECK(has(error_of({"-virtfs", share + ",mount_tag=t", "-fsdev", share}), "'f'"));
+}
+
 }  // namespace hv

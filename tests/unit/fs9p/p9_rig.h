@@ -11,6 +11,7 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -109,7 +110,7 @@ struct TestFrame final : P9Frame {
   uint32_t error() const { return type() == 7 ? u32(7) : 0; }
 };
 
-struct P9Rig final : P9Client {
+struct P9Rig : P9Client {
   static constexpr uint8_t kVersion = 100, kAttach = 104, kWalk = 110, kOpen = 12, kCreate = 14,
                            kRead = 116, kWrite = 118, kClunk = 120, kGetattr = 24, kMkdir = 72,
                            kSymlink = 16, kReadlink = 22, kUnlink = 76, kRename = 20,
@@ -125,12 +126,19 @@ struct P9Rig final : P9Client {
 
   explicit P9Rig(SecurityModel security = SecurityModel::kNone, bool read_only = false,
                  unsigned descriptors = 1000)
+      : P9Rig(
+            [&](FsOptions& options) {
+              options.security = security;
+              options.read_only = read_only;
+            },
+            descriptors) {}
+  // `change` has the last word on the options.
+  explicit P9Rig(const std::function<void(FsOptions&)>& change, unsigned descriptors = 1000)
       : budget(std::make_shared<FdBudget>(descriptors)) {
     FsOptions options;
     options.id = "fs0";
     options.path = files.share();
-    options.security = security;
-    options.read_only = read_only;
+    change(options);
     auto fs = LocalFs::create(options, budget);
     REQUIRE(fs);
     server = std::make_unique<P9Server>(std::move(*fs), *this);
