@@ -362,6 +362,9 @@ void VirtioBlkDevice::begin(Request& request) {
   request.status = take_last(request.chain.writable);
   if (!take_front(request.chain.readable, &header, sizeof header) || !request.status)
     return break_device("a request without header or status byte");
+  // What was here last time points to buffers of that chain.
+  request.offset = request.length = 0;
+  request.iov = {};
   switch (header.type) {
     case kTypeIn:
       return begin_transfer(request, DiskOp::kRead, header.sector);

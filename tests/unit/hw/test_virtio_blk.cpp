@@ -24,12 +24,13 @@ enum : int { kOk = 0, kIoErr = 1, kUnsupp = 2 };
 // A disk that says when it is given something.
 class WatchedDisk final : public Disk {
  public:
-  WatchedDisk(std::unique_ptr<Disk> disk, std::function<void(Disk&)> before_submit)
+  using Watch = std::function<void(Disk&, const DiskRequest&)>;
+  WatchedDisk(std::unique_ptr<Disk> disk, Watch before_submit)
       : disk_(std::move(disk)), before_submit_(std::move(before_submit)) {}
   void attach(EventLoop& loop) override { disk_->attach(loop); }
   void detach() override { disk_->detach(); }
   void submit(DiskRequest& request) override {
-    before_submit_(*disk_);
+    before_submit_(*disk_, request);
     disk_->submit(request);
   }
   void flush_batch() override { disk_->flush_batch(); }
@@ -43,7 +44,7 @@ class WatchedDisk final : public Disk {
 
  private:
   std::unique_ptr<Disk> disk_;
-  std::function<void(Disk&)> before_submit_;
+  Watch before_submit_;
 };
 
 // The driver's side of a disk on top of a rig with an `image`.
@@ -115,7 +116,7 @@ struct ImageRig : VirtioRig {
 
   explicit ImageRig(const std::string& more = "", DiskOptions options = {},
                     WaitKind kind = WaitKind::kAuto, uint64_t size = kMiB,
-                    std::function<void(Disk&)> before_submit = {})
+                    WatchedDisk::Watch before_submit = {})
       : VirtioRig(kind), image(size), contents(random_bytes(std::min(size, 4 * kMiB), 1)) {
     image.write(0, contents);
     options.filename = image.path();
@@ -444,7 +445,7 @@ TEST_CASE("A write behind the end of the write cache in one sweep is written thr
   const uint64_t writeback = VirtioRig::kConfig + 32;
   BlkRig* driver = nullptr;
   std::vector<bool> write_through;
-  BlkRig rig("", {}, WaitKind::kAuto, kMiB, [&](Disk& disk) {
+  BlkRig rig("", {}, WaitKind::kAuto, kMiB, [&](Disk& disk, const DiskRequest&) {
     write_through.push_back(disk.write_through());
     if (write_through.size() > 1) return;
     driver->write(writeback, 0, 1);
@@ -456,6 +457,22 @@ TEST_CASE("A write behind the end of the write cache in one sweep is written thr
   rig.kick(0);
   rig.wait_used(0, 2);
   CHECK(write_through == std::vector{false, true});
+}
+
+TEST_CASE("A request without data has no buffers, whatever was asked before it") {
+  std::vector<std::pair<DiskOp, size_t>> seen;
+  BlkRig rig("", {}, WaitKind::kAuto, kMiB, [&](Disk&, const DiskRequest& request) {
+    seen.emplace_back(request.op, request.iov.size());
+  });
+  rig.begin();
+  CHECK(rig.run(kOut, 0, {{kData, 512}, {kData + 512, 512}}) == kOk);
+  CHECK(rig.run(kFlush, 0, {}) == kOk);
+  CHECK(rig.run(kIn, 0, {{kData, 512}}) == kOk);
+  rig.put_range(kData, 0, 8, 0);
+  CHECK(rig.run(kDiscard, 0, {{kData, 16}}) == kOk);
+  const std::vector<std::pair<DiskOp, size_t>> expected{
+      {DiskOp::kWrite, 2}, {DiskOp::kFlush, 0}, {DiskOp::kRead, 1}, {DiskOp::kDiscard, 0}};
+  CHECK((seen == expected));
 }
 
 TEST_CASE("-device virtio-blk-device is refused with a line that says why") {
