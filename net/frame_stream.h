@@ -30,7 +30,10 @@ class FrameReader {
   // The stream says a length that no frame has. It cannot be read any further.
   bool bogus() const { return bogus_; }
 
-  void clear() { *this = FrameReader(); }
+  void clear() {
+    begin_ = end_ = 0;
+    bogus_ = false;
+  }
 
  private:
   static constexpr size_t kPrefix = 4;
