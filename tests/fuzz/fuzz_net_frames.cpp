@@ -11,8 +11,9 @@ namespace {
 
 // What reader finds must not depend on how the stream was cut.
 std::vector<std::vector<uint8_t>> frames_of(std::span<const uint8_t> stream, size_t step) {
+  static hv::FrameReader reader;
   std::vector<std::vector<uint8_t>> frames;
-  hv::FrameReader reader;
+  reader.clear();
   while (!stream.empty() && !reader.bogus()) {
     const auto room = reader.room();
     if (room.empty()) std::abort();
