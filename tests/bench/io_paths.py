@@ -6,7 +6,7 @@
 Boots the same Debian guest in A and B in turn (--runs times), with the same devices: a raw image
 with cache=none,aio=io_uring and a null-co disk on an IO thread, virtio-net on user mode networking
 and on a tap, a 9P share, a virtio-serial port into a file. Each row prints, for A, B and as A/B,
-the rate that the guest saw, and what a unit of work (a request, a GiB, a packet round trip, a file)
+the rate and the mean latency (where fio or ping tells it) that the guest saw, and what a unit of work (a request, a GiB, a packet round trip, a file)
 cost the host: CPU of the whole process, CPU outside the harts, system calls, and which part of the
 CPU the harts took, that is guest code and the exits that it makes. Medians over the runs.
 
@@ -37,10 +37,11 @@ GIB = 1 << 30
 class Row:
     """One measurement of one machine."""
 
-    def __init__(self, title, unit, rate, rate_unit, work, cost, higher=True):
-        self.title, self.unit, self.rate_unit, self.higher = title, unit, rate_unit, higher
+    def __init__(self, title, unit, rate, rate_unit, work, cost, latency=None):
+        self.title, self.unit, self.rate_unit = title, unit, rate_unit
         self.values = {
             "rate": rate,
+            "latency": latency,
             "cpu": 1e6 * cost.seconds / work,
             "others": 1e6 * cost.others / work,
             "syscalls": cost.syscalls / work if cost.syscalls is not None else None,
@@ -69,10 +70,11 @@ def fio(machine, options, device, title):
             )
         job = json.loads(output[output.index("{") : output.rindex("}") + 1])["jobs"][0]
         side = job["write" if "write" in kind else "read"]
+        latency = side["lat_ns"]["mean"] / 1000
         if size == "4k":
-            yield Row(f"{title}: {name}", "request", side["iops"], "IOPS", side["total_ios"], cost)
+            yield Row(f"{title}: {name}", "request", side["iops"], "IOPS", side["total_ios"], cost, latency)
         else:
-            yield Row(f"{title}: {name}", "GiB", side["bw_bytes"] / 1e6, "MB/s", side["io_bytes"] / GIB, cost)
+            yield Row(f"{title}: {name}", "GiB", side["bw_bytes"] / 1e6, "MB/s", side["io_bytes"] / GIB, cost, latency)
 
 
 def block(machine, options):
@@ -93,7 +95,7 @@ def ping(machine, address, title):
     with Cost(machine.process.pid) as cost:
         output = machine.run(f"ping -q -i 0.01 -c {count} {address}", 120)
     average = float(output.split("=")[-1].split("/")[1])
-    yield Row(f"{title}: ping", "round trip", average, "ms", count, cost, higher=False)
+    yield Row(f"{title}: ping", "round trip", 1000 / average, "round trips/s", count, cost, average * 1000)
 
 
 def iperf(machine, options, address, title):
@@ -157,10 +159,11 @@ def console(machine, options):
     with Cost(machine.process.pid) as cost:
         machine.run(f"cat /tmp/bytes >{port}", 600)
     yield Row("virtserialport into a file", "GiB", size / cost.wall, "MiB/s", size / 1024, cost)
-    with Cost(machine.process.pid) as cost:
-        machine.run("od -An -v -tx1 -N 300000 /tmp/bytes", 600)
-    text = 300000 * 3 * (1 + 1 / 48)
-    yield Row("ns16550a text to stdio", "MiB", text / 1024 / cost.wall, "KiB/s", text / (1 << 20), cost)
+    for title, to in (("virtconsole (hvc0) text into a file", ">/dev/hvc0"), ("ns16550a text to stdio", "")):
+        with Cost(machine.process.pid) as cost:
+            machine.run(f"od -An -v -tx1 -N 300000 /tmp/bytes {to}", 600)
+        text = 300000 * 3 * (1 + 1 / 48)
+        yield Row(title, "MiB", text / 1024 / cost.wall, "KiB/s", text / (1 << 20), cost)
 
 
 SUBJECTS = {"block": block, "null": null, "user": user, "tap": tap, "9p": p9, "console": console}
@@ -194,6 +197,7 @@ def devices(options, scratch, what):
         yield from ("-device", "virtio-serial-device")
         yield from ("-chardev", f"file,id=port,path={scratch}/port")
         yield from ("-device", "virtserialport,chardev=port,name=bench")
+        yield from ("-chardev", f"file,id=hvc,path={scratch}/hvc", "-device", "virtconsole,chardev=hvc")
 
 
 def measure(emulator, options, scratch, what):
@@ -231,7 +235,7 @@ def show(a, b):
         return f"{ours:{format}} / {other:{format}}{ratio}"
 
     row = a[0]
-    print(f"| {row.title} | {cell('rate', '.4g')} {row.rate_unit} | {row.unit} | {cell('cpu', '.4g')} | "
+    print(f"| {row.title} | {cell('rate', '.4g')} {row.rate_unit} | {cell('latency', '.4g')} | {row.unit} | {cell('cpu', '.4g')} | "
           f"{cell('others', '.4g')} | {cell('syscalls', '.3g')} | {cell('harts', '.2f')} |", flush=True)  # fmt: skip
 
 
@@ -286,8 +290,8 @@ def main():
 
     print(f"A = {options.a}\nB = {options.b}\n{options.smp} harts, {options.runs} runs each, in turn; "
           "A / B (ratio)\n")  # fmt: skip
-    print("| | rate | unit of work | CPU us per unit | outside harts | syscalls per unit | harts' part |")
-    print("|---|---|---|---|---|---|---|")
+    print("| | rate | latency, us | unit of work | CPU us per unit | outside harts | syscalls per unit | harts' part |")
+    print("|---|---|---|---|---|---|---|---|")
     for rows in zip(*samples[0], *samples[1]):
         show(rows[: options.runs], rows[options.runs :])
 
