@@ -12,6 +12,7 @@ namespace hv {
 namespace {
 
 constexpr int64_t kFirstPollWindowNs = 4'000;
+constexpr int64_t kWakeUpNs = 12'000;
 
 // With this many operations in flight a loop that has poll handlers lets completions and requests
 // gather: it sleeps until three quarters have completed (all, if the guest has many on their way
@@ -126,6 +127,7 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
   }
 
   if (progress || !queue.empty()) timeout_ns = 0;
+  before_wait(timeout_ns != 0);
   if (timeout_ns != 0) {
     sleeping.store(true, std::memory_order_seq_cst);  // (3)
     if (!queue.empty()) timeout_ns = 0;               // (4)
@@ -148,6 +150,7 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
     --gather_pause;
     return false;
   }
+  before_wait(true);
   begin_polling();
   bool progress = poll_once();
   const unsigned expected = answers ? kGatherAllFrom : backend->operations_in_flight();
@@ -170,6 +173,11 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
     next_gather_pause = std::min(next_gather_pause * 2, kLongestGatherPause);
   }
   return progress;
+}
+
+void EventLoop::Impl::before_wait(bool sleeps) {
+  for (size_t i = 0; i < pollers.size(); i++)
+    if (pollers[i].handler) pollers[i].handler->before_wait(sleeps);
 }
 
 void EventLoop::Impl::begin_polling() {
@@ -210,10 +218,11 @@ bool EventLoop::Impl::poll_once() {
 }
 
 // `waited_ns` is the time from the start of polling to the next event. A longer window would have
-// caught it, or no permitted window would have.
+// caught it, or no permitted window would have: part of the time went into the notification and the
+// wake-up, which polling spares.
 void EventLoop::Impl::adapt_poll_window(int64_t waited_ns) {
   if (waited_ns <= poll_ns) return;
-  if (waited_ns > poll_max_ns) {
+  if (waited_ns > poll_max_ns + kWakeUpNs) {
     poll_ns /= 2;
     if (poll_ns < kFirstPollWindowNs) poll_ns = 0;
   } else {

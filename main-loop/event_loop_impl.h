@@ -59,6 +59,7 @@ struct EventLoop::Impl {
   void bury_retired();
   bool wait(int64_t timeout_ns);
   bool gather(int64_t timeout_ns);
+  void before_wait(bool sleeps);
   void begin_polling();
   bool end_polling();
   bool run_pollers(int64_t timeout_ns);

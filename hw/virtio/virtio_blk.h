@@ -81,6 +81,7 @@ class VirtioBlkDevice final : public VirtioDevice {
 
  protected:
   bool handle_queue(unsigned index) override;
+  bool moderated(unsigned) const override { return true; }
   void on_start(uint64_t features) override;
   void on_stop() override;
   void on_hold() override;

@@ -2,6 +2,7 @@
 
 #include <cassert>
 
+#include "io/clock.h"
 #include "io/log.h"
 
 namespace hv {
@@ -44,6 +45,7 @@ bool VirtioDevice::start(uint64_t features, const std::vector<VirtQueueSetup>& q
   for (unsigned i = 0; i < queue_count(); ++i) {
     if (!queues[i].ready) continue;
     slots_[i].polled = polled(i);
+    slots_[i].moderated = moderated(i);
     if (!queue(i).start(memory_, queues[i], features)) {
       break_device(queue(i).reason());
       return false;
@@ -54,6 +56,7 @@ bool VirtioDevice::start(uint64_t features, const std::vector<VirtQueueSetup>& q
 }
 
 void VirtioDevice::hold(bool abandon) {
+  if (!abandon) before_wait(true);
   held_ = true;
   abandoned_ = abandoned_ || abandon;
   on_hold();
@@ -82,7 +85,8 @@ void VirtioDevice::drop_queue(unsigned index) {
 
 void VirtioDevice::drop(unsigned index) {
   queue(index).stop();
-  slots_[index].left_over = slots_[index].polled = false;
+  slots_[index].left_over = slots_[index].polled = slots_[index].moderated = false;
+  slots_[index].interrupts.reset();
 }
 
 void VirtioDevice::end_request() {
@@ -91,7 +95,12 @@ void VirtioDevice::end_request() {
 }
 
 void VirtioDevice::publish(unsigned index) {
-  if (live() && queue(index).publish()) host_->queue_interrupt(index);
+  if (!live()) return;
+  Slot& slot = slots_[index];
+  // While one is held the driver's used_event stays behind, and publish() says no.
+  if (!slot.queue.publish() && !slot.interrupts.holding()) return;
+  if (!slot.moderated || slot.interrupts.completed(monotonic_now_ns()))
+    host_->queue_interrupt(index);
 }
 
 void VirtioDevice::config_changed() {
@@ -105,6 +114,8 @@ void VirtioDevice::service(unsigned index) {
   for (unsigned round = 0; round < kMaxRounds; ++round) {
     if (!taking()) return;
     vq.disable_notifications();
+    if (slots_[index].moderated && vq.has_work())
+      slots_[index].interrupts.took_requests(monotonic_now_ns());
     slots_[index].left_over = !handle_queue(index);
     if (vq.broken()) return break_device(vq.reason());
     if (slots_[index].left_over || (polling_ && slots_[index].polled) || !vq.enable_notifications())
@@ -138,6 +149,13 @@ bool VirtioDevice::poll() {
     service(i);
   }
   return found;
+}
+
+void VirtioDevice::before_wait(bool sleeps) {
+  if (!live()) return;
+  for (unsigned i = 0; i < queue_count(); ++i)
+    if (slots_[i].interrupts.holding() && slots_[i].interrupts.due(sleeps, monotonic_now_ns()))
+      host_->queue_interrupt(i);
 }
 
 void VirtioDevice::poll_begin() {

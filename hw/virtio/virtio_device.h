@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hw/device_bus.h"
+#include "hw/virtio/interrupt_moderation.h"
 #include "hw/virtio/virtqueue.h"
 #include "io/event_notifier.h"
 #include "io/guest_memory.h"
@@ -105,6 +106,9 @@ class VirtioDevice : private PollHandler {
   virtual bool handle_queue(unsigned index) = 0;
   // The queue takes part in busy polling. Asked when it starts.
   virtual bool polled(unsigned index) const { return true; }
+  // Interrupts of this queue may wait for each other (hw/virtio/interrupt_moderation.h). Asked when
+  // it starts.
+  virtual bool moderated(unsigned index) const { return false; }
   // The driver's features are known, queues run / nothing is in flight and queues are gone.
   virtual void on_start(uint64_t features) {}
   virtual void on_stop() {}
@@ -124,7 +128,8 @@ class VirtioDevice : private PollHandler {
   // Work that outlives handle_queue(); end_request() is the last thing done for it.
   void begin_request() { ++in_flight_; }
   void end_request();
-  // Shows what was pushed and interrupts if the driver wants that.
+  // Shows what was pushed and interrupts if the driver wants that, at once or, if the device lets
+  // interrupts wait for each other, when more is done or nothing is left to do.
   void publish(unsigned index);
   // What read_config() gives has changed; the driver is told if there is one. Fields that the loop
   // changes are atomics, for harts read them meanwhile.
@@ -143,11 +148,14 @@ class VirtioDevice : private PollHandler {
     VirtQueue queue;
     bool left_over = false;  // handle_queue() left chains on purpose
     bool polled = false;
+    bool moderated = false;
+    InterruptModeration interrupts;
   };
 
   bool poll() override;
   void poll_begin() override;
   bool poll_end() override;
+  void before_wait(bool sleeps) override;
   void service_all();
   void drop(unsigned index);
 

@@ -25,7 +25,7 @@ struct ReadOp final : UringOp {
 
 // Counts; finds work when told so.
 struct Handler final : PollHandler {
-  unsigned begun = 0, ended = 0, found = 0;
+  unsigned begun = 0, ended = 0, found = 0, sleeps = 0;
   std::atomic<bool> work{false};
   bool poll() override {
     if (!work.exchange(false)) return false;
@@ -33,6 +33,7 @@ struct Handler final : PollHandler {
     return true;
   }
   void poll_begin() override { ++begun; }
+  void before_wait(bool sleeping) override { sleeps += sleeping; }
   bool poll_end() override {
     ++ended;
     return false;
@@ -154,4 +155,19 @@ TEST_CASE("a late answer to a burst gathers when its first request has come", "[
   rig.handler.work = true;
   while (rig.handler.found == 0) rig.loop->run_once();
   CHECK_FALSE(rig.operations[0].done);
+}
+
+TEST_CASE("handlers hear of each sleep, and of no other wait", "[loop][gather]") {
+  if (!uring_available()) return;
+  const int64_t poll_max_ns = GENERATE(0, 32'000);
+  Rig rig;
+  rig.loop->set_poll_max_ns(poll_max_ns);
+  rig.loop->run_once(0);
+  CHECK(rig.handler.sleeps == 0);
+  rig.loop->run_once(1'000'000);
+  CHECK(rig.handler.sleeps >= 1);
+  const unsigned before = rig.handler.sleeps;
+  rig.loop->post([] {});
+  rig.loop->run_once();
+  CHECK(rig.handler.sleeps == before);
 }
