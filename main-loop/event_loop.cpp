@@ -160,7 +160,8 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
     progress |= backend->wait_for_batch(all ? expected : expected * 3 / 4,
                                         sooner(timeout_ns, all ? kGatherAllNs : kGatherNs));
   sleeping.store(false, std::memory_order_relaxed);
-  const bool requests = poll_once() | end_polling();
+  bool requests = poll_once();
+  requests |= end_polling();
   progress |= requests;
   if (answers) {
     // A guest that is late gets a second chance, when its first request has come.
