@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 import unittest
 
 from guest import EMULATOR, Machine, linux, scratch
@@ -42,6 +43,8 @@ while True:
     server.sendto(question[:2] + bytes.fromhex("81800001000100000000") + question[12:end]
                   + bytes.fromhex("c00c000100010000003c0004c000024d"), peer)
 """
+
+CAN_TAP = os.geteuid() == 0 and os.path.exists("/dev/net/tun") and bool(shutil.which("ip"))
 
 
 def data(size, seed=1):
@@ -195,29 +198,62 @@ class Net(unittest.TestCase):
                 ]  # fmt: skip
                 self.assertEqual(sums[0], sums[1])
 
-    @unittest.skipUnless(
-        os.geteuid() == 0 and os.path.exists("/dev/net/tun") and shutil.which("ip"),
-        "a tap needs root and /dev/net/tun",
-    )
+    def namespace(self):
+        """A network namespace for this test: `ip` in it, and how to run a command in it."""
+        name = f"hv-test-{os.getpid()}"
+
+        def ip(*words):
+            subprocess.run(["ip", "-n", name, *words], check=True)
+
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.addCleanup(subprocess.run, ["ip", "netns", "del", name], check=True)
+        ip("link", "set", "lo", "up")
+        return ip, ["ip", "netns", "exec", name]
+
+    @unittest.skipUnless(CAN_TAP and shutil.which("passt"), "needs passt, root and /dev/net/tun")
+    def test_passt_over_a_stream(self):
+        # What passt tells the guest is what it finds in its namespace: a tap stands for the uplink.
+        ip, inside = self.namespace()
+        ip("tuntap", "add", "up0", "mode", "tap")
+        ip("addr", "add", "192.0.2.9/24", "dev", "up0")
+        ip("link", "set", "up0", "up")
+        ip("route", "add", "default", "via", "192.0.2.1", "dev", "up0")
+        blob = data(4 << 20, 3)
+        (self.directory / "blob").write_bytes(blob)
+        # passt gives up root.
+        self.directory.chmod(0o777)
+        path = self.directory / "passt"
+        for command in (["python3", "-m", "http.server", "-b", "127.0.0.1", "-d", self.directory, "80"],
+                        ["passt", "-f", "-1", "-s", path]):  # fmt: skip
+            server = subprocess.Popen([*inside, *map(str, command)], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            self.addCleanup(server.wait)
+            self.addCleanup(server.kill)
+        for _ in range(200):
+            if path.exists():
+                break
+            time.sleep(0.1)
+        with self.guest(
+            "-netdev", f"stream,id=n,server=off,addr.type=unix,addr.path={path}",
+            "-device", "virtio-net-device,netdev=n",
+        ) as machine:  # fmt: skip
+            self.assertIn("192.0.2.9/24", machine.run("ip addr show eth0"))
+            # The gateway's address leads to the namespace's loopback.
+            text = machine.run("wget -q -O /tmp/blob http://192.0.2.1/blob && md5sum /tmp/blob")
+            self.assertIn(hashlib.md5(blob).hexdigest(), text)
+
+    @unittest.skipUnless(CAN_TAP, "a tap needs root and /dev/net/tun")
     def test_tap_with_two_queues(self):
         blob = data(16 << 20, 2)
         (self.directory / "blob").write_bytes(blob)
-        namespace = f"hv-test-{os.getpid()}"
-
-        def ip(*words):
-            subprocess.run(["ip", *words], check=True)
-
-        ip("netns", "add", namespace)
-        self.addCleanup(ip, "netns", "del", namespace)
-        ip("-n", namespace, "link", "set", "lo", "up")
-        inside = ["ip", "netns", "exec", namespace]
+        ip, inside = self.namespace()
         with self.guest(
             "-netdev", "tap,id=n,ifname=hvtap0,script=no,downscript=no,queues=2",
             "-device", "virtio-net-device,netdev=n,mq=on",
             lease=False, emulator=[*inside, *EMULATOR],
         ) as machine:  # fmt: skip
-            ip("-n", namespace, "addr", "add", "10.8.0.1/24", "dev", "hvtap0")
-            ip("-n", namespace, "link", "set", "hvtap0", "up")
+            ip("addr", "add", "10.8.0.1/24", "dev", "hvtap0")
+            ip("link", "set", "hvtap0", "up")
             machine.run("ip addr add 10.8.0.2/24 dev eth0; ip link set eth0 up")
             machine.run("ping -c 3 10.8.0.1")
             self.assertEqual(machine.run("ls /sys/class/net/eth0/queues | grep -c rx").strip(), "2")
@@ -235,7 +271,7 @@ class Net(unittest.TestCase):
                                  capture_output=True, text=True).stdout  # fmt: skip
             self.assertEqual(got.strip(), hashlib.md5(blob).hexdigest())
             # The interface goes away under the guest.
-            ip("-n", namespace, "link", "del", "hvtap0")
+            ip("link", "del", "hvtap0")
             machine.run("for i in $(seq 50); do [ $(cat /sys/class/net/eth0/carrier) = 0 ] && break;"
                         " usleep 100000; done; [ $(cat /sys/class/net/eth0/carrier) = 0 ]")  # fmt: skip
             machine.run("! ping -c 1 -W 1 10.8.0.1 >/dev/null")
