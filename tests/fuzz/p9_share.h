@@ -83,11 +83,9 @@ class P9Share {
   }
   // Takes the descriptor of a directory; entries whose modes are in the way included.
   static void empty(int directory) {
+    if (fchmod(directory, 0700) != 0) std::abort();
     DIR* entries = fdopendir(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!entries) {
-      if (fchmod(directory, 0700) != 0) std::abort();
-      entries = fdopendir(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    }
+    if (!entries) std::abort();
     while (const dirent* entry = readdir(entries)) {
       const char* name = entry->d_name;
       if (std::string_view(name) == "." || std::string_view(name) == "..") continue;
