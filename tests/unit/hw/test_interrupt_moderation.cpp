@@ -62,8 +62,7 @@ TEST_CASE("A held interrupt goes when nothing is left to do") {
 TEST_CASE("A held interrupt goes after a while though the loop stays busy") {
   Driver driver;
   driver.requests(2, kSoonNs);
-  CHECK_FALSE(
-      driver.interrupts.due(false, driver.now_ns + InterruptModeration::kLongestNs - 1));
+  CHECK_FALSE(driver.interrupts.due(false, driver.now_ns + InterruptModeration::kLongestNs - 1));
   CHECK(driver.interrupts.due(false, driver.now_ns + InterruptModeration::kLongestNs));
 }
 
