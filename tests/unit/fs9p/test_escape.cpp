@@ -44,30 +44,13 @@ TEST_CASE("links out of the share are links, not ways") {
     CHECK(rig.create(5, name, 01002) != 0);
     rig.clunk(5);
     REQUIRE(rig.walk(0, 6, {name})->error() == 0);
-    auto size = rig.send(FrameBytes(R::kSetattr)
-                             .u32(6)
-                             .u32(8)
-                             .u32(0)
-                             .u32(0)
-                             .u32(0)
-                             .u64(0)
-                             .u64(0)
-                             .u64(0)
-                             .u64(0)
-                             .u64(0));
-    CHECK(size->error() != 0);
-    auto mode = rig.send(FrameBytes(R::kSetattr)
-                             .u32(6)
-                             .u32(1)
-                             .u32(0777)
-                             .u32(0)
-                             .u32(0)
-                             .u64(0)
-                             .u64(0)
-                             .u64(0)
-                             .u64(0)
-                             .u64(0));
-    CHECK(mode->error() != 0);
+    constexpr uint32_t kMode = 1, kSize = 8;
+    for (const uint32_t valid : {kSize, kMode}) {
+      FrameBytes setattr(R::kSetattr);
+      setattr.u32(6).u32(valid).u32(0777).u32(0).u32(0);
+      for (int field = 0; field < 5; ++field) setattr.u64(0);
+      CHECK(rig.send(setattr)->error() != 0);
+    }
     rig.clunk(6);
   }
   // An entry of a link to a directory.
