@@ -11,17 +11,12 @@
 #include <cassert>
 #include <cerrno>
 #include <climits>
-#include <ctime>
 #include <utility>
+
+#include "io/clock.h"
 
 namespace hv {
 namespace {
-
-int64_t now_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
 
 bool is_socket(int fd) {
   struct stat info{};
@@ -108,10 +103,10 @@ void CharStream::accept_input() {
 
 void CharStream::drain(int timeout_ms) {
   loop_.run_on_loop([&] {
-    const int64_t end_ms = now_ms() + timeout_ms;
+    const int64_t end_ns = monotonic_now_ns() + int64_t{timeout_ms} * 1'000'000;
     flush();
     while (open_ && !queue_.empty()) {
-      const int64_t left_ms = end_ms - now_ms();
+      const int64_t left_ms = (end_ns - monotonic_now_ns()) / 1'000'000;
       if (left_ms <= 0) break;
       pollfd output{.fd = output_fd(), .events = POLLOUT, .revents = 0};
       poll(&output, 1, static_cast<int>(left_ms));
