@@ -84,11 +84,24 @@ Result<UniqueFd> SocketAddress::listen() const {
   return fd;
 }
 
+Result<UniqueFd> SocketAddress::connect() const {
+  int error = 0;
+  for (size_t i = 0; i < count(); i++) {
+    UniqueFd peer = start_connect(i);
+    error = errno;
+    if (!peer.valid()) continue;
+    HV_TRY(wait_ready(peer.get(), POLLOUT));
+    error = connect_error(peer.get());
+    if (error == 0) return peer;
+  }
+  return fail_errno(error, "cannot connect to {}", text_);
+}
+
 UniqueFd SocketAddress::start_connect(size_t which) const {
   const Address& address = addresses_[which];
   UniqueFd fd = stream_socket(address.storage.ss_family);
   if (!fd.valid()) return fd;
-  if (connect(fd.get(), address.get(), address.length) == 0 || errno == EINPROGRESS) return fd;
+  if (::connect(fd.get(), address.get(), address.length) == 0 || errno == EINPROGRESS) return fd;
   const int error = errno;
   fd.reset();
   errno = error;

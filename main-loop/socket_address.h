@@ -1,4 +1,4 @@
-// Addresses of stream sockets, and what is done with them. Internal to main-loop; any thread.
+// Addresses of stream sockets, and what is done with them. Any thread.
 #pragma once
 
 #include <sys/socket.h>
@@ -26,6 +26,9 @@ class SocketAddress {
 
   // A listening socket, non-blocking. The socket file that an ended server left behind is replaced.
   Result<UniqueFd> listen() const;
+
+  // A connected socket, non-blocking, after as long as it takes.
+  Result<UniqueFd> connect() const;
 
   // How many addresses there are to try; start_connect(0) is the first.
   size_t count() const { return addresses_.size(); }

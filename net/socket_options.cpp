@@ -1,14 +1,11 @@
 // -netdev socket, stream and dgram: from keys to sockets.
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstring>
 
 #include "net/dgram_endpoint.h"
@@ -62,61 +59,37 @@ Result<std::pair<std::string, std::string>> split_host_port(std::string_view key
   return std::pair{std::move(host), text.substr(colon + 1)};
 }
 
-Result<UniqueFd> adopt_socket(std::string_view key, const std::string& text, int& type) {
-  const auto number = parse_number(text);
-  if (!number || *number > INT_MAX) return fail("{}={}: it is not a descriptor", key, text);
-  const int fd = static_cast<int>(*number);
+Result<UniqueFd> adopt_net_socket(std::string_view key, const std::string& text, int& type) {
+  HV_TRY_ASSIGN(UniqueFd fd, adopt_socket(key, text));
   socklen_t length = sizeof type;
-  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &length) != 0)
     return fail_errno(errno, "{}={}", key, text);
   if (type != SOCK_STREAM && type != SOCK_DGRAM)
     return fail("{}={}: it is neither a stream nor a datagram socket", key, text);
-  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
-  return UniqueFd(fd);
+  return fd;
 }
 
 // --- streams
 
-Result<UniqueFd> connect_now(const SocketAddress& address) {
-  int error = 0;
-  for (size_t i = 0; i < address.count(); i++) {
-    UniqueFd peer = address.start_connect(i);
-    error = errno;
-    if (!peer.valid()) continue;
-    HV_TRY(wait_ready(peer.get(), POLLOUT));
-    error = connect_error(peer.get());
-    if (error == 0) return peer;
-  }
-  return fail_errno(error, "cannot connect to {}", address.text());
-}
-
 EndpointResult make_stream(std::string name, SocketAddress address, bool server,
                            int64_t reconnect_ns) {
-  StreamEndpoint::Options options{.name = std::move(name)};
+  SocketPeers::Options peers{.reconnect_ns = reconnect_ns, .nodelay = true};
   if (server) {
-    HV_TRY_ASSIGN(options.listener, address.listen());
-    if (!address.is_tcp()) options.remove_path = address.path();
+    HV_TRY_ASSIGN(peers.listener, address.listen());
   } else {
-    auto peer = connect_now(address);
+    auto peer = address.connect();
     if (!peer && reconnect_ns == 0) return std::unexpected(peer.error());
-    if (peer) options.peer = std::move(*peer);
-    options.address = std::move(address);
-    options.reconnect_ns = reconnect_ns;
+    if (peer) peers.first = std::move(*peer);
   }
-  return std::make_unique<StreamEndpoint>(std::move(options));
+  peers.address = std::move(address);
+  return std::make_unique<StreamEndpoint>(std::move(name), std::move(peers));
 }
 
-EndpointResult adopt_stream(std::string name, UniqueFd fd, bool server) {
-  StreamEndpoint::Options options{.name = std::move(name)};
-  int listening = 0;
-  socklen_t length = sizeof listening;
-  getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
-  if (server != (listening != 0))
-    return fail("the descriptor's socket is {}listening, so server={} is needed",
-                listening ? "" : "not ", listening ? "on" : "off");
-  (server ? options.listener : options.peer) = std::move(fd);
-  return std::make_unique<StreamEndpoint>(std::move(options));
+EndpointResult adopt_stream(std::string name, std::string_view key, UniqueFd fd, bool server) {
+  HV_TRY(check_listening(key, fd, server));
+  SocketPeers::Options peers{.nodelay = true};
+  (server ? peers.listener : peers.first) = std::move(fd);
+  return std::make_unique<StreamEndpoint>(std::move(name), std::move(peers));
 }
 
 // --- datagrams
@@ -184,16 +157,6 @@ EndpointResult make_unix_dgram(const std::string& local, const std::string& remo
   return std::make_unique<DgramEndpoint>(std::move(options));
 }
 
-Result<int64_t> take_reconnect_ns(KeyValues& options) {
-  HV_TRY_ASSIGN(const auto seconds, options.take_number("reconnect"));
-  HV_TRY_ASSIGN(const auto ms, options.take_number("reconnect-ms"));
-  if (seconds && ms) return fail("reconnect and reconnect-ms are two ways to say one thing");
-  const uint64_t in_ms = ms ? *ms : seconds.value_or(0) * 1000;
-  if (seconds.value_or(0) > UINT32_MAX || in_ms > uint64_t{UINT32_MAX} * 1000)
-    return fail("reconnect={}: that is too long", seconds ? *seconds : *ms);
-  return static_cast<int64_t>(in_ms) * 1'000'000;
-}
-
 std::string option_name(std::string_view type) {
   return fmt::format("-netdev {}", type);
 }
@@ -223,10 +186,10 @@ EndpointResult create_stream_net(const NetdevContext&, KeyValues& options) {
   if (type == "fd") {
     if (reconnect_ns > 0) return fail("reconnect needs addr.type=unix or inet");
     int socket_type = 0;
-    HV_TRY_ASSIGN(auto fd, adopt_socket("addr.str", take("addr.str"), socket_type));
+    HV_TRY_ASSIGN(auto fd, adopt_net_socket("addr.str", take("addr.str"), socket_type));
     HV_TRY(options.expect_empty("server, addr.type, addr.str"));
     if (socket_type != SOCK_STREAM) return fail("addr.str: it is not a stream socket");
-    return adopt_stream(option_name("stream"), std::move(fd), server);
+    return adopt_stream(option_name("stream"), "addr.str", std::move(fd), server);
   }
   return fail("addr.type={}: use unix, inet or fd", type);
 }
@@ -236,7 +199,7 @@ EndpointResult create_dgram_net(const NetdevContext&, KeyValues& options) {
   const std::string local = take("local.type"), remote = take("remote.type");
   if (local == "fd" && remote.empty()) {
     int type = 0;
-    HV_TRY_ASSIGN(auto fd, adopt_socket("local.str", take("local.str"), type));
+    HV_TRY_ASSIGN(auto fd, adopt_net_socket("local.str", take("local.str"), type));
     HV_TRY(options.expect_empty("local.type, local.str"));
     if (type != SOCK_DGRAM) return fail("local.str: it is not a datagram socket");
     return std::make_unique<DgramEndpoint>(DgramEndpoint::Options{.socket = std::move(fd)});
@@ -274,8 +237,9 @@ EndpointResult create_socket_net(const NetdevContext&, KeyValues& options) {
   if (local && !mcast && !udp) return fail("localaddr is for mcast and udp");
   if (fd) {
     int type = 0;
-    HV_TRY_ASSIGN(auto socket, adopt_socket("fd", *fd, type));
-    if (type == SOCK_STREAM) return adopt_stream(option_name("socket"), std::move(socket), false);
+    HV_TRY_ASSIGN(auto socket, adopt_net_socket("fd", *fd, type));
+    if (type == SOCK_STREAM)
+      return adopt_stream(option_name("socket"), "fd", std::move(socket), false);
     return std::make_unique<DgramEndpoint>(DgramEndpoint::Options{.socket = std::move(socket)});
   }
   if (listen || connect) {

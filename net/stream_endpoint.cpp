@@ -1,10 +1,7 @@
 #include "net/stream_endpoint.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -15,34 +12,17 @@ namespace hv {
 
 static constexpr uint32_t kIn = EPOLLIN, kOut = EPOLLOUT;
 
-StreamEndpoint::StreamEndpoint(Options options)
-    : options_(std::move(options)), peer_(std::move(options_.peer)) {}
-
-StreamEndpoint::~StreamEndpoint() {
-  if (!options_.remove_path.empty()) unlink(options_.remove_path.c_str());
-}
-
 void StreamEndpoint::attach(EventLoop& loop, NetClient& client) {
   loop_ = &loop;
   client_ = &client;
   closing_ = loop.make_bottom_half([this] { close_peer(nullptr); });
-  pause_ = loop.make_timer([this] { await_peer(); });
-  if (options_.listener.valid())
-    listener_watch_ =
-        loop.watch_fd(options_.listener.get(), 0, [this](uint32_t) { accept_peer(); });
-  if (peer_.valid())
-    open_peer(std::move(peer_));
-  else
-    await_peer();
+  peers_.attach(loop, [this](UniqueFd peer) { open_peer(std::move(peer)); });
 }
 
 void StreamEndpoint::detach() {
   peer_watch_.reset();
   peer_.reset();
-  connecting_watch_.reset();
-  connecting_.reset();
-  listener_watch_.reset();
-  pause_.reset();
+  peers_.detach();
   closing_.reset();
   client_ = nullptr;
   loop_ = nullptr;
@@ -50,44 +30,7 @@ void StreamEndpoint::detach() {
 
 // --- peers
 
-void StreamEndpoint::await_peer() {
-  if (listener_watch_) {
-    listener_watch_->set_events(EPOLLIN);
-  } else if (options_.address && options_.reconnect_ns > 0) {
-    next_address_ = 0;
-    connect_next();
-  }
-}
-
-void StreamEndpoint::accept_peer() {
-  UniqueFd peer(accept4(options_.listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (peer.valid()) open_peer(std::move(peer));
-}
-
-void StreamEndpoint::connect_next() {
-  while (next_address_ < options_.address->count()) {
-    connecting_ = options_.address->start_connect(next_address_++);
-    if (!connecting_.valid()) continue;
-    connecting_watch_ =
-        loop_->watch_fd(connecting_.get(), EPOLLOUT, [this](uint32_t) { finish_connect(); });
-    return;
-  }
-  pause_->arm_in(options_.reconnect_ns);
-}
-
-void StreamEndpoint::finish_connect() {
-  connecting_watch_.reset();
-  UniqueFd peer = std::move(connecting_);
-  if (connect_error(peer.get()) == 0)
-    open_peer(std::move(peer));
-  else
-    connect_next();
-}
-
 void StreamEndpoint::open_peer(UniqueFd peer) {
-  if (listener_watch_) listener_watch_->set_events(0);
-  const int one = 1;
-  setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // fails on unix sockets
   peer_ = std::move(peer);
   may_read_ = true;
   peer_watch_ = loop_->watch_fd(peer_.get(), EPOLLIN, [this](uint32_t bits) { fired(bits); });
@@ -98,7 +41,7 @@ void StreamEndpoint::close_peer(const char* why) {
   if (!peer_.valid()) return;
   // Once: a peer may come again at will.
   if (why && !std::exchange(warned_, true))
-    warn(fmt::format("{}: {}; its connection is closed", options_.name, why));
+    warn(fmt::format("{}: {}; its connection is closed", name_, why));
   peer_watch_.reset();
   peer_.reset();
   reader_.clear();
@@ -106,10 +49,7 @@ void StreamEndpoint::close_peer(const char* why) {
   sent_ = 0;
   client_->link_changed();
   if (std::exchange(refused_, false)) client_->transmit_ready(0);
-  if (listener_watch_)
-    await_peer();
-  else if (options_.reconnect_ns > 0)
-    pause_->arm_in(options_.reconnect_ns);
+  peers_.lost();
 }
 
 void StreamEndpoint::update() {

@@ -2,34 +2,23 @@
 #pragma once
 
 #include <memory>
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "io/unique_fd.h"
-#include "main-loop/socket_address.h"
+#include "main-loop/socket_peers.h"
 #include "net/endpoint.h"
 #include "net/frame_stream.h"
 
 namespace hv {
 
-// One peer at a time. While there is none the link is down and what the guest sends is dropped.
-//
-//   server: listening -> open -> listening
-//   client: connecting -> open -> pause -> connecting; a failed attempt leads to pause
-//
-// A client without reconnect stays closed. A peer that sends nonsense is closed, too.
+// One peer at a time (main-loop/socket_peers.h). While there is none the link is down and what the
+// guest sends is dropped. A peer that sends nonsense is closed.
 class StreamEndpoint final : public NetEndpoint {
  public:
-  struct Options {
-    std::string name;                      // of the option, for messages
-    std::optional<SocketAddress> address;  // of a client that connects again
-    int64_t reconnect_ns = 0;              // 0: never
-    UniqueFd listener;                     // of a server
-    std::string remove_path;               // the socket file of a server
-    UniqueFd peer;                         // if there is one already
-  };
-  explicit StreamEndpoint(Options options);
-  ~StreamEndpoint() override;
+  // `name` of the option, for messages.
+  StreamEndpoint(std::string name, SocketPeers::Options peers)
+      : name_(std::move(name)), peers_(std::move(peers)) {}
 
   const Traits& traits() const override { return traits_; }
   void attach(EventLoop& loop, NetClient& client) override;
@@ -46,25 +35,17 @@ class StreamEndpoint final : public NetEndpoint {
 
   void open_peer(UniqueFd peer);
   void close_peer(const char* why);
-  void await_peer();
-  void accept_peer();
-  void connect_next();
-  void finish_connect();
   void fired(uint32_t bits);
   void read_frames();
   bool deliver();
   bool flush();
   void update();
 
-  Options options_;
+  const std::string name_;
   const Traits traits_{};
   EventLoop* loop_ = nullptr;
   NetClient* client_ = nullptr;
-  std::unique_ptr<FdWatch> listener_watch_;
-  UniqueFd connecting_;
-  size_t next_address_ = 0;
-  std::unique_ptr<FdWatch> connecting_watch_;
-  std::unique_ptr<Timer> pause_;
+  SocketPeers peers_;
   std::unique_ptr<BottomHalf> closing_;  // a peer that ended while the guest's frames were sent
 
   UniqueFd peer_;

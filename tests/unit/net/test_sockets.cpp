@@ -101,6 +101,7 @@ TEST_CASE("Stream: the wire is QEMU's, a length of 4 bytes before each frame") {
   Pair pair(SOCK_STREAM);
   Cable cable;
   cable.plug("socket,id=n,fd=" + std::to_string(pair.ours));
+  CHECK(netdev_error("socket,id=m,fd=" + std::to_string(pair.ours)).ends_with("uses it already"));
   const Bytes frame = test_frame(60);
   const uint8_t prefix[] = {0, 0, 0, 60};
   write_all(pair.theirs, prefix, 4);
