@@ -88,6 +88,7 @@ class TapEndpoint final : public NetEndpoint {
   void read_burst(unsigned pair);
   Read read_frame(unsigned pair);
   void lost(int error);
+  void tell_lost();
 
   const TapOptions options_;
   const bool vnet_header_;
@@ -95,6 +96,7 @@ class TapEndpoint final : public NetEndpoint {
   std::vector<Queue> queues_;
   NetClient* client_ = nullptr;
   bool gone_ = false;
+  std::unique_ptr<BottomHalf> telling_;  // transmit() may find out, and must not call the client
   std::vector<iovec> pieces_;
   std::vector<uint8_t> overflow_;  // behind the guest's buffers
 };
@@ -123,6 +125,7 @@ TapEndpoint::~TapEndpoint() {
 
 void TapEndpoint::attach(EventLoop& loop, NetClient& client) {
   client_ = &client;
+  telling_ = loop.make_bottom_half([this] { tell_lost(); });
   for (unsigned pair = 0; pair < queues_.size(); ++pair) {
     Queue& queue = queues_[pair];
     queue.watch =
@@ -134,13 +137,15 @@ void TapEndpoint::attach(EventLoop& loop, NetClient& client) {
 
 void TapEndpoint::detach() {
   for (Queue& queue : queues_) queue.watch.reset();
+  telling_.reset();
   client_ = nullptr;
 }
 
 void TapEndpoint::update(Queue& queue) {
-  uint32_t events = 0;
-  if (queue.enabled && !gone_) events = (queue.may_read ? kIn : 0) | (queue.may_write ? 0 : kOut);
-  queue.watch->set_events(events);
+  uint32_t events = (queue.may_read ? kIn : 0) | (queue.may_write ? 0 : kOut);
+  // The end of an interface wakes only those who wait for input.
+  if (events == kOut) events |= kIn | uint32_t{EPOLLET};
+  queue.watch->set_events(queue.enabled && !gone_ ? events : 0);
 }
 
 // The interface was taken away.
@@ -148,11 +153,22 @@ void TapEndpoint::lost(int error) {
   if (std::exchange(gone_, true)) return;
   warn(fmt::format("-netdev tap: interface {} is gone: {}", options_.ifname, strerror(error)));
   for (Queue& queue : queues_) update(queue);
+  telling_->schedule();
+}
+
+void TapEndpoint::tell_lost() {
   client_->link_changed();
+  // Frames that wait for room are dropped, as those that will follow.
+  for (unsigned pair = 0; pair < queues_.size(); ++pair)
+    if (!std::exchange(queues_[pair].may_write, true)) client_->transmit_ready(pair);
 }
 
 void TapEndpoint::fired(unsigned pair, uint32_t bits) {
   Queue& queue = queues_[pair];
+  // A read that would show it waits for the guest.
+  ifreq request{};
+  if (bits & ~kOut && !queue.may_read && ioctl(queue.fd.get(), TUNGETIFF, &request) != 0)
+    return lost(errno);
   if (bits & EPOLLOUT && !queue.may_write) {
     queue.may_write = true;
     update(queue);

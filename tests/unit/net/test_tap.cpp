@@ -128,6 +128,45 @@ TEST_CASE("Tap: an interface that is taken away is a link that goes down") {
   });
 }
 
+TEST_CASE("Tap: a frame that waits for an interface that is taken away is dropped") {
+  in_namespace([] {
+    Cable cable;
+    cable.plug(std::string("tap,id=n,ifname=hvt0,sndbuf=4000") + kNoScripts);
+    Cable sink;
+    sink.plug(std::string("tap,id=m,ifname=hvt1") + kNoScripts);
+    // A bridge whose other port lets almost nothing out keeps the frames, and so our send buffer.
+    if (!run("ip link add hvbr type bridge && tc qdisc add dev hvt1 root tbf rate 8bit burst 2000 "
+             "limit 1000000")) {
+      WARN("skipped: the host has no bridge or no tbf");
+      return;
+    }
+    REQUIRE(
+        run("for i in hvbr hvt0 hvt1; do ip link set $i up; done;"
+            "for i in hvt0 hvt1; do ip link set $i master hvbr; done"));
+    cable.client.room = GENERATE(size_t{0}, SIZE_MAX);
+    Bytes frame = test_frame(1014);
+    std::copy_n("\x52\x54\x00\x99\x99\x99", 6, frame.begin());  // one address, so no copies
+    unsigned sent = 0;
+    cable.until([&] { return !cable.send(frame) || ++sent > 1000; });
+    if (cable.client.room == 0) {
+      // Neither way does it read what would show that the interface is gone.
+      Sniffer host("hvt0");
+      cable.until([&] {
+        host.send(test_frame(60));
+        cable.loop->run_once(1'000'000);
+        return cable.client.starved;
+      });
+    }
+    REQUIRE(sent < 1000);
+    REQUIRE(run("ip link del hvt0"));
+    cable.until([&] { return cable.client.ready == 1; });
+    CHECK_FALSE(cable.endpoint->link_up());
+    CHECK(cable.send(frame));
+    cable.settle();
+    CHECK_FALSE(cable.loop->run_once(0));
+  });
+}
+
 TEST_CASE("Tap: several queues, switched on and off") {
   in_namespace([] {
     Cable cable;
