@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
+
+#include "io/log.h"
 
 namespace hv {
 
@@ -34,17 +37,28 @@ void DgramEndpoint::detach() {
 }
 
 void DgramEndpoint::update() {
-  watch_->set_events((may_read_ ? kIn : 0) | (may_write_ ? 0 : kOut));
+  watch_->set_events(shut_down_ ? 0 : (may_read_ ? kIn : 0) | (may_write_ ? 0 : kOut));
+}
+
+// An earlier datagram found nobody. Reading takes the error as well, but that waits for the guest.
+void DgramEndpoint::take_error() {
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(options_.socket.get(), SOL_SOCKET, SO_ERROR, &error, &length);
 }
 
 void DgramEndpoint::fired(uint32_t bits) {
-  if (bits & EPOLLOUT && !may_write_) {
+  if (bits & EPOLLERR) take_error();
+  if (bits & EPOLLHUP && !std::exchange(shut_down_, true)) {
+    warn("-netdev: a datagram socket was shut down; no more frames pass it");
+    update();
+  }
+  if (bits & (EPOLLOUT | EPOLLERR | EPOLLHUP) && !may_write_) {
     may_write_ = true;
     update();
     client_->transmit_ready(0);
   }
-  // An error, of an earlier datagram that nobody took, is also taken by reading.
-  if (bits & ~uint32_t{EPOLLOUT}) read_batch();
+  if (bits & EPOLLIN) read_batch();
 }
 
 void DgramEndpoint::read_batch() {

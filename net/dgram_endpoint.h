@@ -37,6 +37,7 @@ class DgramEndpoint final : public NetEndpoint {
   void read_batch();
   bool deliver();
   void update();
+  void take_error();
 
   Options options_;
   const Traits traits_{};
@@ -47,6 +48,7 @@ class DgramEndpoint final : public NetEndpoint {
   std::array<mmsghdr, kBatch> messages_;
   size_t first_ = 0, count_ = 0;  // of messages_, for the guest
   bool may_read_ = true, may_write_ = true;
+  bool shut_down_ = false;  // by whoever has handed the socket over
   std::vector<iovec> out_;
 };
 

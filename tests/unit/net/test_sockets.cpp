@@ -279,6 +279,61 @@ TEST_CASE("Datagrams: a unix peer that does not read stops the guest; one that i
   CHECK(cable.send(test_frame(60)));
 }
 
+TEST_CASE("Datagrams: a socket that is shut down lets the guest go on, and the loop sleeps") {
+  const bool waits = GENERATE(true, false);
+  Pair pair(SOCK_DGRAM);
+  const int copy = dup(pair.ours);
+  Cable cable;
+  cable.plug("socket,id=n,fd=" + std::to_string(pair.ours));
+  if (waits) {  // both ways
+    cable.client.room = 0;
+    const Bytes frame = test_frame(60);
+    write_all(pair.theirs, frame.data(), frame.size());
+    cable.until([&] { return cable.client.starved; });
+    while (cable.send(test_frame(1000))) {
+    }
+  }
+  shutdown(copy, SHUT_RDWR);
+  close(copy);
+  cable.settle();
+  CHECK_FALSE(cable.loop->run_once(0));
+  CHECK(cable.client.ready == (waits ? 1 : 0));
+  CHECK(cable.send(test_frame(60)));
+}
+
+TEST_CASE("Datagrams: a peer that is not there is not noticed by a guest without room") {
+  const int peer = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  const int ours = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  for (const int fd : {peer, ours}) {
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof any) == 0);
+  }
+  for (const auto& [from, to] : {std::pair{peer, ours}, {ours, peer}}) {
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    getsockname(to, reinterpret_cast<sockaddr*>(&address), &length);
+    REQUIRE(connect(from, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  }
+  Cable cable;
+  cable.plug("socket,id=n,fd=" + std::to_string(ours));
+  cable.client.room = 0;
+  const Bytes frame = test_frame(60);
+  write_all(peer, frame.data(), frame.size());
+  cable.until([&] { return cable.client.starved; });
+  close(peer);
+  CHECK(cable.send(frame));  // the host answers that nobody is there
+  cable.settle();
+  CHECK_FALSE(cable.loop->run_once(0));
+  CHECK(cable.send(frame));
+  cable.client.room = SIZE_MAX;
+  cable.endpoint->receive_ready(0);
+  cable.until([&] { return cable.client.frames.size() == 1; });
+  cable.settle();
+  CHECK_FALSE(cable.loop->run_once(0));
+}
+
 TEST_CASE("Sockets: what is wrong is named in one line") {
   const auto has = [](const std::string& text, const char* part) {
     INFO(text);
