@@ -97,6 +97,8 @@ class NetEndpoint {
   // Sends a frame; its buffers are the caller's again on return. False: there is no room; the
   // caller keeps the frame until transmit_ready(). What cannot be sent at all is dropped.
   virtual bool transmit(unsigned pair, const VnetHeader& header, std::span<const iovec> frame) = 0;
+  // After a transmit() that was refused: the caller has dropped the frame, for its driver is gone.
+  virtual void transmit_forget(unsigned pair) {}
   // A burst of transmit() calls is over.
   virtual void transmit_done(unsigned pair) {}
 

@@ -28,6 +28,10 @@ class FilterDump final : public NetEndpoint, private NetClient {
   void attach(EventLoop& loop, NetClient& client) override;
   void detach() override;
   bool transmit(unsigned pair, const VnetHeader& header, std::span<const iovec> frame) override;
+  void transmit_forget(unsigned pair) override {
+    refused_[pair] = false;
+    endpoint_->transmit_forget(pair);
+  }
   void transmit_done(unsigned pair) override { endpoint_->transmit_done(pair); }
   void receive_ready(unsigned pair) override { endpoint_->receive_ready(pair); }
   void set_receive_offloads(const NetOffloads& offloads) override {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "hw/virtio/net_features.h"
 #include "io/log.h"
@@ -164,7 +165,8 @@ void VirtioNetDevice::on_start(uint64_t features) {
 
 void VirtioNetDevice::on_stop() {
   for (NetRxQueue& rx : rx_) rx.stop();
-  for (TxQueue& tx : tx_) tx.waiting = false;
+  for (unsigned pair = 0; pair < max_pairs_; ++pair)
+    if (std::exchange(tx_[pair].waiting, false)) endpoint_->transmit_forget(pair);
   apply_guest_offloads(0);
   // Again, for a command or a link that crossed the reset.
   reset_config();

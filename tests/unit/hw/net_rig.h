@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hw/virtio/net_features.h"
+#include "net/filter_dump.h"
 #include "net/frame.h"
 #include "virtio_driver.h"
 
@@ -68,10 +69,13 @@ struct NetRig : VirtioRig {
   std::vector<std::unique_ptr<GuestQueue>> queues;
   uint64_t next_data = kData;
 
-  explicit NetRig(const std::string& options = "", const NetEndpoint::Traits& traits = {}) {
+  explicit NetRig(const std::string& options = "", const NetEndpoint::Traits& traits = {},
+                  const std::string& dump = "") {
     auto made = std::make_unique<ScriptedEndpoint>(traits);
     endpoint = made.get();
-    backends.netdevs["n"] = std::move(made);
+    auto& netdev = backends.netdevs["n"];
+    netdev = std::move(made);
+    if (!dump.empty()) netdev = std::move(*FilterDump::create({.file = dump}, std::move(netdev)));
     plug("virtio-net-device,netdev=n" + options);
     for (unsigned i = 0; i < 2 * traits.pairs + 1; ++i)
       queues.push_back(std::make_unique<GuestQueue>(*memory, kRings + i * 0xc000, kSize));

@@ -1,4 +1,8 @@
 // virtio-net: frames both ways, and drivers that break the rules.
+#include <unistd.h>
+
+#include <filesystem>
+
 #include "net/loopback_endpoint.h"
 #include "net_rig.h"
 
@@ -104,7 +108,8 @@ TEST_CASE("virtio-net: frames wait in the ring while the host has no room") {
 }
 
 TEST_CASE("virtio-net: a reset while frames wait drops them; the next driver begins anew") {
-  NetRig rig;
+  const auto dump = std::filesystem::temp_directory_path() / fmt::format("hv-dump-{}", getpid());
+  NetRig rig("", {}, dump);
   rig.on_loop([&] { rig.endpoint->room = 0; });
   rig.run(0);
   rig.offer(2000, 0);
@@ -126,6 +131,9 @@ TEST_CASE("virtio-net: a reset while frames wait drops them; the next driver beg
     REQUIRE(rig.endpoint->sent.size() == 1);
     CHECK(rig.endpoint->sent[0].bytes == pattern(99));
   });
+  // filter-dump has the frame that waited and the next driver's, each behind 16 bytes.
+  CHECK(std::filesystem::file_size(dump) == 24 + (16 + 60) + (16 + 99));
+  std::filesystem::remove(dump);
 }
 
 TEST_CASE("virtio-net: frames to the guest lie behind a header in one buffer") {
