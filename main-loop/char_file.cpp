@@ -4,7 +4,6 @@
 
 #include <cerrno>
 
-#include "io/log.h"
 #include "main-loop/char_backends.h"
 #include "main-loop/char_stream.h"
 
@@ -24,9 +23,7 @@ class FileChar final : public CharStream {
   }
 
  private:
-  void on_output_error(int error) override {
-    warn(fmt::format("{}: output is lost from here on: {}", path_, std::strerror(error)));
-  }
+  bool on_output_error(int error) override { return tell_output_error(path_, error); }
 
   std::string path_;
 };

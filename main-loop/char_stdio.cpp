@@ -79,6 +79,8 @@ class StdioChar final : public CharStream {
   }
 
  private:
+  bool on_output_error(int error) override { return tell_output_error("standard output", error); }
+
   void look_at_size() {
     winsize size{};
     if (ioctl(terminal_.get(), TIOCGWINSZ, &size) == 0)

@@ -11,9 +11,11 @@
 #include <cassert>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 #include <utility>
 
 #include "io/clock.h"
+#include "io/log.h"
 
 namespace hv {
 namespace {
@@ -322,7 +324,15 @@ ssize_t CharStream::write_some(std::span<const iovec> pieces) {
 // The input side may still hold bytes that the peer sent before it went; it finds the end itself.
 void CharStream::fail_output(int error) {
   queue_.close();
-  on_output_error(error);
+  if (on_output_error(error)) queue_.open();
+}
+
+bool CharStream::tell_output_error(std::string_view name, int error) {
+  const bool may_pass = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  if (!std::exchange(loss_told_, true))
+    warn(fmt::format("{}: output is lost{}: {}", name, may_pass ? "" : " from here on",
+                     std::strerror(error)));
+  return may_pass;
 }
 
 void CharStream::tell_room() {

@@ -52,8 +52,11 @@ class CharStream : public CharBackend {
   // Loop thread: the input has ended (`error` 0 or an errno value). As it is here, a stream of one
   // descriptor closes, and one of two goes on without input.
   virtual void on_end(int error);
-  // Loop thread: output cannot be written and is discarded from now on.
-  virtual void on_output_error(int error) {}
+  // Loop thread: output cannot be written. False: what comes from now on is discarded; true: only
+  // what is queued is, and later output is tried again.
+  virtual bool on_output_error(int error) { return false; }
+  // An on_output_error() that tells of it, once, and goes on when a disk is full.
+  bool tell_output_error(std::string_view name, int error);
 
  private:
   static constexpr size_t kHeldLimit = 4096;
@@ -98,6 +101,7 @@ class CharStream : public CharBackend {
   CharSize size_;
   bool both_ = false;  // input_ is for both directions
   bool output_is_socket_ = false;
+  bool loss_told_ = false;
   bool output_waits_ = false;  // the descriptor takes no more for now
   std::unique_ptr<FdWatch> input_watch_;
   std::unique_ptr<FdWatch> output_watch_;

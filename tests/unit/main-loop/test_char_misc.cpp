@@ -1,5 +1,6 @@
 // File, pipe, null and ringbuf chardevs; option text.
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -63,6 +64,33 @@ TEST_CASE("file truncates, or appends when told to, and writes all", "[chardev][
   CHECK(chardev_error(thread->loop(), "file,id=a,apend=on,path=" + path) ==
         "-chardev file,id=a: there is no key 'apend' (there are: path, append, mux)");
   CHECK(contents(path).size() == big.size() + 4);
+}
+
+TEST_CASE("a full disk loses output, and no more than that", "[chardev][file]") {
+  auto thread = std::move(*IoThread::create("io"));
+  TempDir dir;
+  if (mount("none", (dir / "").c_str(), "tmpfs", 0, "size=64k") != 0) {
+    WARN("skipped: mounting is not allowed here");
+    return;
+  }
+  const std::string path = dir / "log";
+  RecordingFrontend frontend;
+  auto backend = make_chardev(thread->loop(), "file,id=a,path=" + path);
+  backend->set_frontend(&frontend);
+  const std::string big(1 << 20, 'x');
+  write_all(*backend, big);  // goes on, whatever becomes of it
+  backend->drain(10'000);
+  CHECK(contents(path) == big.substr(0, 64 << 10));
+  thread->loop().run_on_loop([&] {
+    const iovec piece{const_cast<char*>(big.data()), big.size()};
+    CHECK(backend->write_pieces({&piece, 1}) == big.size());
+  });
+  REQUIRE(truncate(path.c_str(), 0) == 0);
+  write_all(*backend, "after");
+  backend->drain(10'000);
+  CHECK(contents(path).ends_with("after"));
+  backend.reset();
+  umount((dir / "").c_str());
 }
 
 TEST_CASE("a pair of pipes, or one for both", "[chardev][pipe]") {
