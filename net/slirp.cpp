@@ -31,6 +31,7 @@ constexpr uint16_t kSegment = 32000;
 // Frames that wait for room in the guest. What comes by TCP is bounded by the guest's windows and
 // by not reading sockets meanwhile; this bounds the rest.
 constexpr size_t kMaxQueued = 4096;
+constexpr size_t kMaxQueuedBytes = 4 << 20;
 
 // Its clock and its resolver's cache are shared by all instances, whatever thread they are on.
 std::mutex& library() {
@@ -147,6 +148,7 @@ class SlirpEndpoint final : public NetEndpoint {
   std::vector<uint8_t> frame_;  // what the guest sends, in one piece
   bool resolving_ = false;      // the burst may have an answer that frames in libslirp wait for
   std::deque<Queued> queue_;    // for the guest
+  size_t queued_bytes_ = 0;
 };
 
 const SlirpCb SlirpEndpoint::kCallbacks = {
@@ -270,6 +272,7 @@ void SlirpEndpoint::detach() {
   for (auto& timer : timers_) timer->timer.reset();
   timeout_.reset();
   queue_.clear();
+  queued_bytes_ = 0;
   loop_ = nullptr;
   client_ = nullptr;
 }
@@ -413,7 +416,9 @@ void SlirpEndpoint::send_to_guest(const uint8_t* bytes, size_t length) {
 
 void SlirpEndpoint::offer(const VnetHeader& header, std::span<const iovec> frame) {
   if (queue_.empty() && client_->receive(0, header, frame)) return;
-  if (queue_.size() < kMaxQueued) queue_.push_back({header, gather_frame(frame)});
+  if (queue_.size() >= kMaxQueued || queued_bytes_ >= kMaxQueuedBytes) return;
+  queue_.push_back({header, gather_frame(frame)});
+  queued_bytes_ += queue_.back().bytes.size();
 }
 
 void SlirpEndpoint::receive_ready(unsigned) {
@@ -422,6 +427,7 @@ void SlirpEndpoint::receive_ready(unsigned) {
     Queued& first = queue_.front();
     const iovec piece{first.bytes.data(), first.bytes.size()};
     if (!client_->receive(0, first.header, {&piece, 1})) return;
+    queued_bytes_ -= first.bytes.size();
     queue_.pop_front();
   }
   if (!waited) return;

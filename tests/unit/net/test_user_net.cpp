@@ -234,6 +234,29 @@ TEST_CASE("User network: what the guest has no room for waits, and the host's so
   for (uint8_t i = 0; i < 20; ++i) CHECK(cable.client.frames[i].bytes.back() == i);
 }
 
+TEST_CASE("User network: what waits for a guest without room is bounded in bytes") {
+  UserCable cable;
+  cable.client.room = 0;
+  Bytes ping = ethernet(kHostMac, 0x0800);
+  constexpr uint16_t kLength = 60'000;
+  ping.insert(ping.end(), {0x45, 0, kLength >> 8, kLength & 255, 0, 1, 0, 0, 64, 1, 0, 0});
+  ping.insert(ping.end(), {10, 0, 2, 15, 10, 0, 2, 2, 8});
+  ping.resize(14 + kLength);
+  const auto put_sum = [&](size_t at, size_t from, size_t size) {
+    const auto sum = static_cast<uint16_t>(~ones_complement_sum({ping.data() + from, size}));
+    std::memcpy(&ping[at], &sum, sizeof sum);
+  };
+  put_sum(24, 14, 20);
+  put_sum(36, 34, kLength - 20);
+  for (int i = 0; i < 200; ++i) cable.send(ping);  // the answers come to 12 MB
+  cable.client.room = SIZE_MAX;
+  cable.endpoint->receive_ready(0);
+  size_t total = 0;
+  for (const auto& frame : cable.client.frames) total += frame.bytes.size();
+  CHECK(total > 3 << 20);
+  CHECK(total < 5 << 20);
+}
+
 TEST_CASE("User network: frames of any kind from a hostile guest end in nothing") {
   UserCable cable;
   Bytes frame(2000);
