@@ -36,6 +36,15 @@ void make_absolute(std::string& path) {
   if (const auto absolute = std::filesystem::absolute(path, error); !error) path = absolute;
 }
 
+void make_absolute(KeyValues& options, std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) {
+    auto path = options.take(key);
+    if (!path) continue;
+    if (*path != "no" || !key.ends_with("script")) make_absolute(*path);
+    options.add(key, *path);
+  }
+}
+
 // Members are destroyed from the last to the first: monitors, machine, back ends, run state, loop.
 class Application {
  public:
@@ -66,12 +75,10 @@ class Application {
       VirtConfig& board = options_.machine;
       for (std::string* path : {&board.kernel, &board.initrd, &board.dtb, &board.bios})
         make_absolute(*path);
-      for (KeyValues& chardev : options_.chardevs) {
-        if (auto path = chardev.take("path")) {
-          make_absolute(*path);
-          chardev.add("path", *path);
-        }
-      }
+      for (KeyValues& chardev : options_.chardevs) make_absolute(chardev, {"path"});
+      for (KeyValues& netdev : options_.netdevs)
+        make_absolute(netdev,
+                      {"addr.path", "local.path", "remote.path", "script", "downscript", "tftp"});
     }
     HV_TRY(set_up_loop());
     HV_TRY(set_up_machine());

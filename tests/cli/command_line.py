@@ -280,7 +280,8 @@ class CommandLine(unittest.TestCase):
 
     def test_daemonize_returns_when_all_is_there(self):
         result = self.run_hv(*self.guest(IDLE), "-daemonize", "-pidfile", "pid", "-qmp",
-                             "unix:qmp,server=on,wait=off")
+                             "unix:qmp,server=on,wait=off", "-nic",
+                             "stream,server=on,addr.type=unix,addr.path=wire")
         # run_hv() returned, so the daemon holds none of our pipes.
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         with open(self.path("pid"), encoding="ascii") as file:
@@ -295,7 +296,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lines.readline(), b'{"return": {}}\r\n')
         self.assertEqual(json.loads(lines.readline())["return"]["status"], "running")
         qmp.sendall(b'{"execute":"quit"}')
-        for name in "pid", "qmp":
+        for name in "pid", "qmp", "wire":
             self.wait_until(lambda: not os.path.exists(self.path(name)), f"{name} goes")
 
     def test_closed_standard_streams_are_nobody_elses(self):
