@@ -37,7 +37,8 @@ class FdWatch {
  public:
   virtual ~FdWatch() = default;
   // Bits of EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP and EPOLLET; 0 suspends the watch. EPOLLERR and
-  // EPOLLHUP are always reported while not suspended.
+  // EPOLLHUP are always reported while not suspended. On io_uring EPOLLPRI can come with ordinary
+  // data, too.
   virtual void set_events(uint32_t events) = 0;
 };
 

@@ -4,16 +4,18 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import pty
 import random
 import re
 import select
+import signal
 import socket
 import struct
 import termios
 import time
 import unittest
 
-from guest import SCALE, GuestError, Machine, Qmp, linux, scratch
+from guest import EMULATOR, SCALE, GuestError, Machine, Qmp, linux, scratch
 
 PORT = "org.hartvisor.test"
 FIND_PORT = (
@@ -33,10 +35,10 @@ def until(condition, what, seconds=120):
 
 
 class Terminal:
-    """A terminal emulator on a pty chardev."""
+    """A terminal emulator: on the pty of a chardev, or around a process on a pty of ours."""
 
-    def __init__(self, path):
-        self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    def __init__(self, path=None, fd=None):
+        self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY) if fd is None else fd
         self.text = b""
 
     def close(self):
@@ -173,6 +175,131 @@ class Console(unittest.TestCase):
         machine.run("for p in /sys/class/virtio-ports/*; do [ \"$(cat $p/name)\" = ring ] && "
                     "cat /tmp/data >/dev/${p##*/}; done; true")  # fmt: skip
         machine.healthy()
+
+    @staticmethod
+    def port(machine, name):
+        """The guest's device of the port with that name."""
+        return machine.run(
+            "for p in /sys/class/virtio-ports/*; do "
+            f'[ "$(cat $p/name 2>/dev/null)" = {name} ] && echo /dev/${{p##*/}}; done; true'
+        ).strip()
+
+    @staticmethod
+    def line(peer):
+        with peer.makefile("rb") as stream:
+            return stream.readline()
+
+    def test_tcp_pipes_and_a_client_that_connects_again(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            tcp = probe.getsockname()[1]
+        for end in ("in", "out"):
+            os.mkfifo(self.directory / f"pipe.{end}")
+        machine = self.start(
+            "-chardev", f"socket,id=t,host=127.0.0.1,port={tcp},server=on,wait=off",
+            "-chardev", f"pipe,id=p,path={self.directory}/pipe",
+            "-chardev", f"socket,id=r,path={self.directory}/late,reconnect-ms=20",
+            "-chardev", f"socket,id=c,path={self.directory}/console,reconnect-ms=20",
+            "-device", "virtio-serial",
+            "-device", "virtconsole,chardev=c",
+            "-device", "virtserialport,chardev=t,name=tcp",
+            "-device", "virtserialport,chardev=p,name=pipe",
+            "-device", f"virtserialport,chardev=r,name={PORT}",
+        )  # fmt: skip
+        machine.shell()
+        machine.run("mount -t debugfs debugfs /sys/kernel/debug")
+
+        port = self.port(machine, "tcp")
+        peer = socket.create_connection(("127.0.0.1", tcp))
+        self.addCleanup(peer.close)
+        machine.send(f"until read -r line <{port} && [ -n \"$line\" ]; do sleep 0.1; done; "
+                     f"echo $line-and-back >{port}\n")  # fmt: skip
+        peer.sendall(b"there\n")
+        self.assertEqual(self.line(peer), b"there-and-back\n")
+
+        port = self.port(machine, "pipe")
+        to_guest = os.open(self.directory / "pipe.in", os.O_WRONLY)
+        from_guest = os.open(self.directory / "pipe.out", os.O_RDONLY)
+        os.write(to_guest, b"through\n")
+        machine.run(f"read -r line <{port}; echo $line-it >{port}")
+        self.assertEqual(os.read(from_guest, 100), b"through-it\n")
+        # A pipe whose other end comes and goes stays a pipe.
+        os.close(to_guest)
+        to_guest = os.open(self.directory / "pipe.in", os.O_WRONLY)
+        os.write(to_guest, b"again\n")
+        self.assertIn("again", machine.run(f"read -r line <{port}; echo $line"))
+        os.close(to_guest)
+        os.close(from_guest)
+
+        port = self.port(machine, PORT)
+        for number in range(2):
+            self.wait_for_host(machine, 0)
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(self.directory / "late"))
+                server.listen()
+                peer = server.accept()[0]
+                self.wait_for_host(machine, 1)
+                peer.sendall(b"hello %d\n" % number)
+                machine.run(f"read -r line <{port}; echo $line back >{port}")
+                self.assertEqual(self.line(peer), b"hello %d back\n" % number)
+            (self.directory / "late").unlink()
+            peer.close()
+
+        # A console loses what it says while nobody is there, and goes on with the next peer.
+        # The terminal forgets its mode when the last program closes it.
+        machine.run("exec 7<>/dev/hvc0; stty raw -echo <&7; echo lost >&7")
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(self.directory / "console"))
+                server.listen()
+                peer = server.accept()[0]
+                machine.send("read -r line <&7; echo $line yourself >&7; echo told''-it\n")
+                peer.sendall(b"hello\n")
+                self.assertEqual(self.line(peer), b"hello yourself\n")
+                machine.expect("told-it")
+            (self.directory / "console").unlink()
+            peer.close()
+        machine.healthy()
+
+    def test_a_full_disk_behind_any_port_is_told_once_and_stops_nothing(self):
+        arguments = linux(append="console=hvc0", then="shell")
+        arguments.remove("-nographic")
+        arguments += ["-display", "none", "-serial", "file:/dev/full"]
+        arguments += ["-device", "virtio-serial"]
+        arguments += ["-chardev", "stdio,id=c", "-device", "virtconsole,chardev=c"]
+        arguments += ["-chardev", "file,id=f1,path=/dev/full", "-device", "virtconsole,chardev=f1"]
+        arguments += ["-chardev", "file,id=f2,path=/dev/full"]
+        arguments += ["-device", "virtserialport,chardev=f2,name=full"]
+        with Machine(*arguments) as machine:
+            machine.shell()
+            for _ in range(2):
+                for port in ("/dev/ttyS0", "/dev/hvc1", self.port(machine, "full")):
+                    machine.run(f"head -c 300000 /dev/zero >{port}")
+            lines = [line for line in machine.console.splitlines() if b"/dev/full" in line]
+            self.assertEqual(len(lines), 3, lines)
+            for line in lines:
+                self.assertIn(b"No space left on device", line)
+            machine.healthy()
+
+    def test_the_terminal_on_stdio_tells_its_size(self):
+        arguments = linux(append="console=hvc0", then="shell")
+        arguments.remove("-nographic")
+        arguments += ["-display", "none", "-serial", "null", "-chardev", "stdio,id=c,signal=off"]
+        arguments += ["-device", "virtio-serial", "-device", "virtconsole,chardev=c"]
+        process, fd = pty.fork()
+        if process == 0:
+            command = [*EMULATOR, *map(str, arguments)]
+            os.execvp(command[0], command)
+        self.addCleanup(os.waitpid, process, 0)
+        self.addCleanup(os.kill, process, signal.SIGKILL)
+        terminal = Terminal(fd=fd)
+        self.addCleanup(terminal.close)
+        terminal.expect("guest# ", 240)
+        for columns, rows in ((132, 43), (97, 31)):
+            terminal.resize(columns, rows)  # the kernel sends SIGWINCH
+            terminal.send(f"until [ \"$(stty -F /dev/hvc0 size)\" = '{rows} {columns}' ]; "
+                          "do sleep 0.1; done; echo seen''-it\n")  # fmt: skip
+            terminal.expect("seen-it")
 
     def test_linux_lives_without_a_serial_port(self):
         arguments = linux(append="console=hvc0")
