@@ -98,6 +98,7 @@ share() {
   while more; do
     mkdir /mnt/p/copy
     tar cf - -C /mnt/p/tree . | tar xf - -C /mnt/p/copy || echo SOAK-TAR-FAILED
+    sync; echo 3 >/proc/sys/vm/drop_caches
     (cd /mnt/p/copy && md5sum --quiet -c /mnt/p/sums) && echo SOAK-TREE-RIGHT || echo SOAK-TREE-WRONG
     rm -r /mnt/p/copy || echo SOAK-RM-FAILED
   done
@@ -136,6 +137,7 @@ def main():
     parser.add_argument("--files", type=int, default=20000, help="files of the tree")
     parser.add_argument("--disk", default=GUEST / "debian.ext4", help="Debian root disk with fio, iperf3, python3")
     parser.add_argument("--more-minutes", type=float, default=10, help="how long parts may take to end what they began")
+    parser.add_argument("--mount", default="", help="more mount options of the share, e.g. ,cache=loose")
     parser.add_argument("--append", default="", help="more kernel command line words")
     parser.add_argument("--scratch", default="/var/tmp", help="where the image and the share lie")
     options = parser.parse_args()
@@ -184,7 +186,7 @@ def run(options, scratch, seconds):
         machine.expect("shell-ready\r\n")
         machine.run("for s in /sys/block/vd*; do ln -sf /dev/${s##*/} /tmp/$(cat $s/serial); done")
         machine.run("n=$(ls -d /sys/class/net/e*); n=${n##*/}; ip link set $n up; ip addr add 10.0.2.15/24 dev $n")
-        machine.run("mkdir -p /mnt/p; mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 share /mnt/p")
+        machine.run(f"mkdir -p /mnt/p; mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288{options.mount} share /mnt/p")
         flood = Flood(scratch / "flood")
         flood.start()
         start = machine.seen
