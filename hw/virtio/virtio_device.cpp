@@ -99,7 +99,7 @@ void VirtioDevice::publish(unsigned index) {
   Slot& slot = slots_[index];
   // While one is held the driver's used_event stays behind, and publish() says no.
   if (!slot.queue.publish() && !slot.interrupts.holding()) return;
-  if (!slot.moderated || slot.interrupts.completed(monotonic_now_ns()))
+  if (!slot.moderated || held_ || slot.interrupts.completed(monotonic_now_ns()))
     host_->queue_interrupt(index);
 }
 
