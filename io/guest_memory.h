@@ -8,16 +8,9 @@
 #include <span>
 
 #include "io/result.h"
+#include "io/sanitizer.h"
 
 namespace hv {
-
-#if defined(__SANITIZE_THREAD__)
-#define HV_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HV_THREAD_SANITIZER 1
-#endif
-#endif
 
 // Copies between host memory and guest RAM. The guest may race with us on its own RAM at will, so
 // these do it in relaxed atomic pieces where the sanitizer watches; a plain memcpy otherwise.

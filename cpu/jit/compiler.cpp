@@ -9,6 +9,7 @@
 #include "cpu/jit/code_memory.h"
 #include "cpu/jit/emitter.h"
 #include "cpu/jit/helpers.h"
+#include "cpu/jit/link_order.h"
 #include "cpu/jit/optimize.h"
 #include "cpu/jit/stubs.h"
 #include "cpu/jit/trace_log.h"
@@ -162,6 +163,7 @@ JitCompiler::Result JitCompiler::enter(Hart& hart, const NativeTrace& trace, uin
   Result result;
   hart.native_page = pc & kPageMask;
   impl_->enter(&hart, trace.code, &result);
+  link_was_followed();
   return result;
 }
 

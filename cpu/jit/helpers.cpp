@@ -4,6 +4,7 @@
 #include <bit>
 #include <type_traits>
 
+#include "cpu/jit/link_order.h"
 #include "cpu/semantics.h"
 #include "cpu/trap.h"
 
@@ -27,6 +28,7 @@ using SystemBody = SysResult (*)(Hart&, const DecodedOp&, uint32_t word);
 
 template <SystemBody body>
 bool run_system(Hart* hart, const NativeSystem* system, uint64_t retired) {
+  link_was_followed();
   const uint64_t context = hart->fetch_generation;
   hart->pc = hart->native_page + system->page_offset;
   hart->instret += retired + system->index;
@@ -51,6 +53,7 @@ constexpr std::array<OpHelper, static_cast<size_t>(Op::kCount)> kHelpers = {
   static_cast<OpHelper>([](auto* hart, const auto* op) -> bool { \
     if constexpr (requires { semantics::id(*hart, *op); } &&     \
                   !op_has(Op::id, op_flags::kEndsBlock)) {       \
+      link_was_followed();                                       \
       using Outcome = decltype(semantics::id(*hart, *op));       \
       if constexpr (std::is_same_v<Outcome, bool>)               \
         return semantics::id(*hart, *op);                        \
@@ -72,6 +75,7 @@ OpHelper op_helper(Op kind) {
 
 uint64_t leave_at(Hart* hart, const NativePoint* point, const NativeRegisters* registers,
                   uint64_t retired) {
+  link_was_followed();
   const NativeTrace& trace = *point->trace;
   for (uint32_t left = point->dirty; left; left &= left - 1) {
     const auto reg = static_cast<size_t>(std::countr_zero(left));

@@ -9,6 +9,7 @@
 #include "cpu/futex.h"
 #include "cpu/jit/code_listener.h"
 #include "cpu/jit/jit.h"
+#include "cpu/jit/link_order.h"
 #include "cpu/jit/trace_log.h"
 #include "cpu/tlb.h"
 
@@ -106,6 +107,7 @@ void Translations::connect(NativeLink& link, NativeTrace& to) {
   if (!to.ready() || link.from->dead() || link.to) return;
   to.inbound.push_back(&link);
   link.to = &to;
+  link_is_set();
   link.code.store(to.code, std::memory_order_release);
 }
 

@@ -7,7 +7,7 @@
 
 #include <cstdlib>
 
-#include "io/guest_memory.h"
+#include "io/sanitizer.h"
 #include "main-loop/char_backends.h"
 #include "main-loop/escape_keys.h"
 #include "main-loop/terminal_mode.h"
