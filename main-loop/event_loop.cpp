@@ -19,13 +19,20 @@ constexpr int64_t kWakeUpNs = 12'000;
 // and does not wait for each), or this long.
 constexpr unsigned kGatherFrom = 2;
 constexpr unsigned kGatherAllFrom = 12;
-constexpr int64_t kGatherNs = 300'000, kGatherAllNs = 600'000;
+constexpr int64_t kGatherNs = 300'000, kGatherAllNs = 450'000;
 // After a sleep in which nothing completed (a slow disk) it gathers no more for so many sleeps at
 // most: one the first time, then twice as many each time.
 constexpr unsigned kLongestGatherPause = 16;
-// So many completions in one round, in two rounds one after the other, and the guest is expected to
-// answer the second with as many requests: they gather likewise, though one at most is in flight.
+// So many completions and gathered requests in one round, in two rounds one after the other, and
+// the guest is expected to answer the second with as many requests: they gather likewise, though
+// one at most is in flight.
 constexpr unsigned kBurst = 8;
+// A loop as quick as the guest would serve one that has many requests to make one by one for ever,
+// with a notification, a sleep and an interrupt for each. So after a number of sleeps no longer
+// than kShortSleepNs it gathers for once, for kTrialNs, and sees whether that makes a burst. If
+// not, it tries again after twice as many.
+constexpr int64_t kShortSleepNs = 150'000, kTrialNs = 200'000;
+constexpr unsigned kRarestTrial = 4096;
 
 // The earlier of two timeouts, where -1 is never.
 int64_t sooner(int64_t a, int64_t b) {
@@ -145,28 +152,39 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
 bool EventLoop::Impl::gather(int64_t timeout_ns) {
   const unsigned in_flight = backend->operations_in_flight();
   const bool answers = in_flight < kGatherFrom;
-  if (answers && (bursts < 2 || (in_flight == 0 && no_answer))) return false;
+  const bool trial = answers && short_sleeps >= next_trial;
+  if (trial) {
+    short_sleeps = 0;
+    next_trial = std::min(next_trial * 2, kRarestTrial);  // until a burst comes
+    bursts = 1;
+  } else if (answers && (bursts < 2 || (in_flight == 0 && no_answer))) {
+    return false;
+  }
   if (!answers && gather_pause > 0) {
     --gather_pause;
     return false;
   }
   before_wait(true);
   begin_polling();
-  bool progress = poll_once();
+  unsigned requests = poll_once();
+  bool progress = false;
   const unsigned expected = answers ? kGatherAllFrom : backend->operations_in_flight();
   const bool all = expected >= kGatherAllFrom;
   sleeping.store(true, std::memory_order_seq_cst);  // (3)
   if (queue.empty())                                // (4)
     progress |= backend->wait_for_batch(all ? expected : expected * 3 / 4,
-                                        sooner(timeout_ns, all ? kGatherAllNs : kGatherNs));
+                                        sooner(timeout_ns, trial ? kTrialNs
+                                                           : all ? kGatherAllNs
+                                                                 : kGatherNs));
   sleeping.store(false, std::memory_order_relaxed);
-  bool requests = poll_once();
-  requests |= end_polling();
-  progress |= requests;
+  requests += poll_once();
+  requests += end_polling();
+  gathered += requests;
+  progress |= requests > 0;
   if (answers) {
     // A guest that is late gets a second chance, when its first request has come.
     no_answer = !progress;
-    if (!requests && in_flight > 0) bursts = 0;
+    if (requests == 0 && in_flight > 0) bursts = 0;
   } else if (progress) {
     next_gather_pause = 1;
   } else {
@@ -188,15 +206,15 @@ void EventLoop::Impl::begin_polling() {
   }
 }
 
-bool EventLoop::Impl::end_polling() {
+unsigned EventLoop::Impl::end_polling() {
   bool late_work = false;
   for (size_t i = 0; i < pollers.size(); i++) {
     if (pollers[i].handler && pollers[i].polling) late_work |= pollers[i].handler->poll_end();
     pollers[i].polling = false;
   }
-  if (late_work) poll_once();
+  const unsigned found = late_work ? poll_once() : 0;
   std::erase_if(pollers, [](const Poller& poller) { return !poller.handler; });
-  return late_work;
+  return found;
 }
 
 bool EventLoop::Impl::run_pollers(int64_t timeout_ns) {
@@ -205,17 +223,17 @@ bool EventLoop::Impl::run_pollers(int64_t timeout_ns) {
   begin_polling();
   bool progress = false;
   do {
-    progress = poll_once();
+    progress = poll_once() > 0;
   } while (!progress && queue.empty() && !backend->peek() && loop_now_ns() < end_ns);
 
-  return end_polling() || progress;
+  return end_polling() > 0 || progress;
 }
 
-bool EventLoop::Impl::poll_once() {
-  bool progress = false;
+unsigned EventLoop::Impl::poll_once() {
+  unsigned found = 0;
   for (size_t i = 0; i < pollers.size(); i++)
-    if (pollers[i].handler) progress |= pollers[i].handler->poll();
-  return progress;
+    if (pollers[i].handler) found += pollers[i].handler->poll();
+  return found;
 }
 
 // `waited_ns` is the time from the start of polling to the next event. A longer window would have
@@ -223,6 +241,7 @@ bool EventLoop::Impl::poll_once() {
 // wake-up, which polling spares.
 void EventLoop::Impl::adapt_poll_window(int64_t waited_ns) {
   if (waited_ns <= poll_ns) return;
+  if (waited_ns < kShortSleepNs) short_sleeps++;
   if (waited_ns > poll_max_ns + kWakeUpNs) {
     poll_ns /= 2;
     if (poll_ns < kFirstPollWindowNs) poll_ns = 0;
@@ -260,8 +279,14 @@ bool EventLoop::Impl::dispatch_ready() {
     // A record that its callback has removed is only retired, and its events are 0.
     if (event.record->events != 0) backend->dispatched(*event.record);
   }
-  if (completed > 0) bursts = completed >= kBurst ? bursts + 1 : 0;
-  if (completed >= kBurst) no_answer = false;
+  const unsigned round = completed + std::exchange(gathered, 0);
+  if (round >= kBurst) {
+    bursts++;
+    no_answer = false;
+    next_trial = kFirstTrial;
+  } else if (round > 0) {
+    bursts = 0;
+  }
   return progress;
 }
 

@@ -67,8 +67,8 @@ class BottomHalf {
 // No callback of the loop runs between poll_begin() and poll_end(), other than from poll().
 class PollHandler {
  public:
-  // True if it found and did work.
-  virtual bool poll() = 0;
+  // Does what work there is; how many pieces (requests) it found.
+  virtual unsigned poll() = 0;
   // Polling starts: the guest need not notify from here on.
   virtual void poll_begin() = 0;
   // Polling is over and the loop may sleep: switch the guest's notifications on again, then look

@@ -16,6 +16,8 @@
 namespace hv {
 
 struct EventLoop::Impl {
+  static constexpr unsigned kFirstTrial = 64;  // see kRarestTrial
+
   // An attached notifier, or a free slot (notifier == nullptr).
   struct AttachedSlot : EventNotifier::Slot {
     using Slot::Slot;
@@ -49,7 +51,9 @@ struct EventLoop::Impl {
   unsigned next_gather_pause = 1;
   unsigned bursts = 0;     // rounds one after the other in which many operations completed
   bool no_answer = false;  // the guest has not answered the latest one in time
-  unsigned depth = 0;      // nested run_once() calls
+  unsigned gathered = 0;   // requests, in this round
+  unsigned short_sleeps = 0, next_trial = kFirstTrial;
+  unsigned depth = 0;  // nested run_once() calls
   // What callbacks have destroyed, kept until no callback runs that could be part of it.
   std::vector<std::shared_ptr<void>> retired;
 
@@ -61,9 +65,9 @@ struct EventLoop::Impl {
   bool gather(int64_t timeout_ns);
   void before_wait(bool sleeps);
   void begin_polling();
-  bool end_polling();
+  unsigned end_polling();
   bool run_pollers(int64_t timeout_ns);
-  bool poll_once();
+  unsigned poll_once();
   void adapt_poll_window(int64_t waited_ns);
   bool dispatch_notifiers();
   bool dispatch_ready();

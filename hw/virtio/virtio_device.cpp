@@ -140,12 +140,14 @@ void VirtioDevice::break_device(const char* reason) {
   host_->needs_reset();
 }
 
-bool VirtioDevice::poll() {
-  if (!taking()) return false;
-  bool found = false;
+unsigned VirtioDevice::poll() {
+  if (!taking()) return 0;
+  unsigned found = 0;
   for (unsigned i = 0; i < queue_count(); ++i) {
-    if (!slots_[i].polled || slots_[i].left_over || !queue(i).has_work()) continue;
-    found = true;
+    if (!slots_[i].polled || slots_[i].left_over) continue;
+    const unsigned waiting = queue(i).waiting();
+    if (waiting == 0) continue;
+    found += waiting;
     service(i);
   }
   return found;

@@ -152,7 +152,7 @@ class VirtioDevice : private PollHandler {
     InterruptModeration interrupts;
   };
 
-  bool poll() override;
+  unsigned poll() override;
   void poll_begin() override;
   bool poll_end() override;
   void before_wait(bool sleeps) override;

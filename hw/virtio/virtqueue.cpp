@@ -79,8 +79,9 @@ bool VirtQueue::break_queue(const char* reason) {
   return false;
 }
 
-bool VirtQueue::has_work() const {
-  return running() && !broken() && load16(avail_ + kIdx, __ATOMIC_ACQUIRE) != next_avail_;
+uint16_t VirtQueue::waiting() const {
+  if (!running() || broken()) return 0;
+  return load16(avail_ + kIdx, __ATOMIC_ACQUIRE) - next_avail_;
 }
 
 bool VirtQueue::pop(DescriptorChain& chain) {

@@ -64,8 +64,10 @@ class VirtQueue {
   // Chains taken and not yet pushed back.
   unsigned in_use() const { return in_use_; }
 
-  // The driver has made chains available that were not taken yet. One load.
-  bool has_work() const;
+  // Chains that the driver has made available and that were not taken yet; what a bad driver says
+  // may be more than size(). One load.
+  uint16_t waiting() const;
+  bool has_work() const { return waiting() > 0; }
   // Takes the next chain. False when there is none or the queue broke (see broken()).
   bool pop(DescriptorChain& chain);
   // Gives a chain back; `written` bytes of its writable part are valid.

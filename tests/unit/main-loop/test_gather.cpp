@@ -26,11 +26,11 @@ struct ReadOp final : UringOp {
 // Counts; finds work when told so.
 struct Handler final : PollHandler {
   unsigned begun = 0, ended = 0, found = 0, sleeps = 0;
-  std::atomic<bool> work{false};
-  bool poll() override {
-    if (!work.exchange(false)) return false;
-    ++found;
-    return true;
+  std::atomic<unsigned> work{0};  // pieces
+  unsigned poll() override {
+    const unsigned pieces = work.exchange(0);
+    found += pieces > 0;
+    return pieces;
   }
   void poll_begin() override { ++begun; }
   void before_wait(bool sleeping) override { sleeps += sleeping; }
@@ -106,7 +106,7 @@ TEST_CASE("a gathering loop sees what arrives without a notification", "[loop][g
   if (!uring_available()) return;
   Rig rig;
   rig.loop->run_once(0);
-  rig.handler.work = true;
+  rig.handler.work = 1;
   while (rig.handler.found == 0) rig.loop->run_once();
   CHECK(rig.done() == 0);
 }
@@ -139,7 +139,7 @@ TEST_CASE("after bursts the loop waits for the answer, not for a notification", 
   if (!uring_available()) return;
   Rig rig;
   rig.bursts(2);
-  rig.handler.work = true;
+  rig.handler.work = 1;
   while (rig.handler.found == 0) rig.loop->run_once();
   CHECK(rig.handler.begun == rig.handler.ended);
 }
@@ -152,9 +152,41 @@ TEST_CASE("a late answer to a burst gathers when its first request has come", "[
   rig.loop->run_once(1'000'000);
   CHECK(rig.handler.begun > before);
   rig.start(0);
-  rig.handler.work = true;
+  rig.handler.work = 1;
   while (rig.handler.found == 0) rig.loop->run_once();
   CHECK_FALSE(rig.operations[0].done);
+}
+
+TEST_CASE("after many short sleeps the loop tries to gather", "[loop][gather]") {
+  if (!uring_available()) return;
+  auto loop = *EventLoop::create("test", WaitKind::kUring);
+  Handler handler;
+  loop->set_poll_max_ns(1);  // so that it does not poll
+  loop->add_poll_handler(handler);
+  auto timer = loop->make_timer([] {});
+  const auto sleep_shortly = [&] {
+    timer->arm_in(10'000);
+    loop->run_once();
+  };
+  const bool burst = GENERATE(false, true);
+  handler.work = burst ? 8 : 0;
+  unsigned sleeps = 0;
+  for (; handler.begun == 0 && sleeps < 100'000; ++sleeps) sleep_shortly();
+  CHECK(sleeps >= 64);
+  REQUIRE(handler.begun == 1);
+  if (burst) {
+    for (unsigned round = 2; round < 10; ++round) {
+      handler.work = 8;
+      sleep_shortly();
+      CHECK(handler.begun == round);
+    }
+    handler.work = 1;
+    sleep_shortly();
+  }
+  const unsigned before = handler.begun;
+  for (unsigned i = 0; i < 60; ++i) sleep_shortly();
+  CHECK(handler.begun == before);
+  loop->remove_poll_handler(handler);
 }
 
 TEST_CASE("handlers hear of each sleep, and of no other wait", "[loop][gather]") {

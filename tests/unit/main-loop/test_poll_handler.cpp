@@ -9,7 +9,7 @@ namespace {
 
 // Writes down the calls, merging runs of poll(); finds work when `work` is up.
 struct Recorder final : PollHandler {
-  bool poll() override {
+  unsigned poll() override {
     if (calls.empty() || calls.back() != 'p') calls += 'p';
     if (on_poll) on_poll();
     if (work == 0) return false;
