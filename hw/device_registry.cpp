@@ -91,7 +91,7 @@ Result<std::string> create_on_bus(const Request& request, KeyValues& options) {
     for (Bus* bus : buses) list += (list.empty() ? "" : ", ") + bus->bus_name();
     return fail("there is no {} '{}'; there is: {}", Bus::kBusType, request.bus, list);
   }
-  HV_TRY(T::plug(**chosen, buses, request.context.backends, config));
+  HV_TRY(T::plug(**chosen, buses, request.context.backends, request.id, config));
   return (*chosen)->bus_name();
 }
 

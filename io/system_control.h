@@ -40,6 +40,8 @@ class SystemControl {
   virtual void report_disk_error(const DiskError& error) = 0;
   // The guest has changed its balloon and has `bytes` of memory now.
   virtual void report_balloon(uint64_t bytes) {}
+  // A program in the guest has opened or closed the serial port of the device `id`.
+  virtual void report_serial_port(const std::string& id, bool open) {}
 
  protected:
   ~SystemControl() = default;

@@ -62,6 +62,9 @@ class Session final : public QmpServer, public CharFrontend, public VmObserver {
   void on_reset(bool by_guest) override { send_event("RESET", reset_data(by_guest)); }
   void on_powerdown() override { send_event("POWERDOWN"); }
   void on_balloon(uint64_t bytes) override { send_event("BALLOON_CHANGE", {{"actual", bytes}}); }
+  void on_serial_port(const std::string& id, bool open) override {
+    send_event("VSERPORT_CHANGE", {{"open", open}, {"id", id}});
+  }
   void on_disk_error(const DiskError& error) override {
     send_event("BLOCK_IO_ERROR", disk_error_data(error));
   }

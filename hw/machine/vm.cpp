@@ -72,17 +72,31 @@ void Vm::stop_as(RunState state) {
 
 void Vm::report_balloon(uint64_t bytes) {
   main_loop_.post([this, bytes] {
-    if (!balloon_timer_) balloon_timer_ = main_loop_.make_timer([this] { tell_balloon(); });
-    balloon_untold_ = bytes;
-    if (!balloon_timer_->armed()) tell_balloon();
+    tell_throttled("balloon", [this, bytes] { notify(&VmObserver::on_balloon, bytes); });
   });
 }
 
-void Vm::tell_balloon() {
+void Vm::report_serial_port(const std::string& id, bool open) {
+  main_loop_.post([this, id, open] {
+    tell_throttled("port " + id, [this, id, open] {
+      notify<const std::string&, bool>(&VmObserver::on_serial_port, id, open);
+    });
+  });
+}
+
+void Vm::tell_throttled(const std::string& what, std::function<void()> tell_observers) {
+  Throttle& throttle = throttles_[what];
+  if (!throttle.timer)
+    throttle.timer = main_loop_.make_timer([this, &throttle] { tell(throttle); });
+  throttle.untold = std::move(tell_observers);
+  if (!throttle.timer->armed()) tell(throttle);
+}
+
+void Vm::tell(Throttle& throttle) {
   constexpr int64_t kPauseNs = 1'000'000'000;
-  if (!balloon_untold_) return;
-  balloon_timer_->arm_in(kPauseNs);
-  notify(&VmObserver::on_balloon, *std::exchange(balloon_untold_, std::nullopt));
+  if (!throttle.untold) return;
+  throttle.timer->arm_in(kPauseNs);
+  std::exchange(throttle.untold, nullptr)();
 }
 
 void Vm::report_disk_error(const DiskError& error) {

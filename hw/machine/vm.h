@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -30,6 +32,7 @@ class VmObserver {
   virtual void on_powerdown() {}
   virtual void on_shutdown(ShutdownCause cause) {}
   virtual void on_balloon(uint64_t bytes) {}
+  virtual void on_serial_port(const std::string& id, bool open) {}
   virtual void on_disk_error(const DiskError& error) {}
 
  protected:
@@ -78,13 +81,19 @@ class Vm final : public SystemControl {
   // SystemControl. Any thread; the Vm outlives what it posts to the main loop.
   void request_shutdown(ShutdownCause cause, int exit_status) override;
   void request_reset(bool by_guest) override;
-  // Observers hear at most once a second, as from QEMU.
+  // Observers hear of each of these at most once a second, the latest state, as from QEMU.
   void report_balloon(uint64_t bytes) override;
+  void report_serial_port(const std::string& id, bool open) override;
   void report_disk_error(const DiskError& error) override;
 
  private:
   void run();
-  void tell_balloon();
+  struct Throttle {
+    std::unique_ptr<Timer> timer;  // armed: observers have just heard
+    std::function<void()> untold;
+  };
+  void tell_throttled(const std::string& what, std::function<void()> tell);
+  void tell(Throttle& throttle);
   void stop_as(RunState state);
   void shut_down(ShutdownCause cause, int exit_status);
   Result<> reset_now(bool by_guest);
@@ -100,8 +109,7 @@ class Vm final : public SystemControl {
   RunState state_ = RunState::kPrelaunch;
   // Merges the requests of several harts; any thread.
   std::atomic<bool> reset_requested_{false};
-  std::unique_ptr<Timer> balloon_timer_;  // armed: observers have just heard
-  std::optional<uint64_t> balloon_untold_;
+  std::map<std::string, Throttle> throttles_;
   std::optional<int> exit_status_;
   std::function<void()> on_exit_;
 };

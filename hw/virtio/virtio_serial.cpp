@@ -46,6 +46,7 @@ VirtioSerialDevice::VirtioSerialDevice(const VirtioContext& context, const Confi
                     .queue_size = kQueueSize},
                    context.memory, loop),
       config_(config),
+      system_(context.control),
       ports_(config.max_ports) {}
 
 VirtioSerialDevice::~VirtioSerialDevice() = default;
@@ -108,6 +109,10 @@ void VirtioSerialDevice::console_resized(const VirtioSerialPort& port) {
   if (port.number() != 0) return;
   size_ = port.size();
   config_changed();
+}
+
+void VirtioSerialDevice::guest_opened_port(const std::string& id, bool open) {
+  if (system_) system_->report_serial_port(id, open);
 }
 
 // --- the queues

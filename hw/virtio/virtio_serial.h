@@ -11,6 +11,7 @@
 #include "hw/virtio/virtio_serial_bus.h"
 #include "hw/virtio/virtio_serial_control.h"
 #include "hw/virtio/virtio_serial_port.h"
+#include "io/system_control.h"
 
 namespace hv {
 
@@ -61,6 +62,8 @@ class VirtioSerialDevice final : public VirtioDevice, public VirtioSerialBus {
   // A port has messages.
   void tell_driver() { service(VirtioSerialControl::kReceiveQueue); }
   void console_resized(const VirtioSerialPort& port);
+  // Tells who controls the machine, if anybody does.
+  void guest_opened_port(const std::string& id, bool open);
 
  protected:
   bool handle_queue(unsigned index) override;
@@ -76,6 +79,7 @@ class VirtioSerialDevice final : public VirtioDevice, public VirtioSerialBus {
   Result<uint32_t> choose_number(const PortConfig& config) const;
 
   const Config config_;
+  SystemControl* const system_;
   std::vector<std::unique_ptr<VirtioSerialPort>> ports_;
   VirtioSerialControl control_{*this};
   bool multiport_ = false;

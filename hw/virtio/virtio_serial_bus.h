@@ -18,6 +18,7 @@ class VirtioSerialBus : public DeviceBus {
   static constexpr uint32_t kAnyNumber = UINT32_MAX;
 
   struct PortConfig {
+    std::string id;  // of the device that it is; "": none
     uint32_t number = kAnyNumber;
     std::string name;  // "": none
     bool console = false;
@@ -51,7 +52,7 @@ struct VirtConsole {
   static constexpr auto kProps = kSerialPortProps;
   static constexpr DeviceTypeNames kType{"virtconsole", {}, "Input", "a console, hvcN in Linux"};
   static Result<> plug(Bus& bus, std::span<Bus* const> all, Backends& backends,
-                       const Config& config);
+                       const std::string& id, const Config& config);
 };
 
 // A byte stream with a name, a character device in the guest.
@@ -62,7 +63,7 @@ struct VirtSerialPort {
   static constexpr DeviceTypeNames kType{
       "virtserialport", {}, "Input", "a named port, vportNpM in Linux"};
   static Result<> plug(Bus& bus, std::span<Bus* const> all, Backends& backends,
-                       const Config& config);
+                       const std::string& id, const Config& config);
 };
 
 }  // namespace hv

@@ -47,7 +47,8 @@ void VirtioSerialPort::stop() {
   room_.clear();
   output_.clear();
   output_offset_ = 0;
-  guest_open_ = guest_ready_ = false;
+  guest_opened(false);
+  guest_ready_ = false;
   messages_ = {};
   patience_->cancel();
 }
@@ -174,7 +175,8 @@ void VirtioSerialPort::guest_ready() {
 }
 
 void VirtioSerialPort::guest_opened(bool open) {
-  guest_open_ = open;
+  if (std::exchange(guest_open_, open) != open && !config_.console && !config_.id.empty())
+    device_.guest_opened_port(config_.id, open);
   if (config_.backend && open) config_.backend->accept_input();
 }
 

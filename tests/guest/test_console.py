@@ -301,6 +301,26 @@ class Console(unittest.TestCase):
                           "do sleep 0.1; done; echo seen''-it\n")  # fmt: skip
             terminal.expect("seen-it")
 
+    def test_a_client_hears_when_the_guest_opens_a_port(self):
+        path = self.directory / "qmp"
+        machine = self.start(
+            "-qmp", f"unix:{path},server=on,wait=off",
+            "-chardev", "null,id=n", "-chardev", "null,id=m",
+            "-device", "virtio-serial",
+            "-device", f"virtserialport,id=agent,chardev=n,name={PORT}",
+            "-device", "virtserialport,chardev=m,name=nameless",
+        )  # fmt: skip
+        machine.shell()
+        qmp = Qmp(path)
+        self.addCleanup(qmp.close)
+        other = self.port(machine, "nameless")
+        machine.run(f"exec 8<>{self.port(machine, PORT)} 9<>{other}")
+        event = qmp.wait_event("VSERPORT_CHANGE")
+        self.assertEqual(event["data"], {"open": True, "id": "agent"})
+        machine.run("exec 9>&- 8>&-")
+        event = qmp.wait_event("VSERPORT_CHANGE")
+        self.assertEqual(event["data"], {"open": False, "id": "agent"})
+
     def test_linux_lives_without_a_serial_port(self):
         arguments = linux(append="console=hvc0")
         arguments.remove("-nographic")

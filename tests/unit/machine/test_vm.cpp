@@ -1,5 +1,7 @@
 // Expected states and events are what QEMU 10 answers over QMP to the same commands.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,6 +41,10 @@ class Recorder final : public VmObserver {
   void on_resume() override { log_.push_back("RESUME"); }
   void on_reset(bool by_guest) override { log_.push_back(by_guest ? "RESET guest" : "RESET"); }
   void on_powerdown() override { log_.push_back("POWERDOWN"); }
+  void on_balloon(uint64_t bytes) override { log_.push_back("BALLOON " + std::to_string(bytes)); }
+  void on_serial_port(const std::string& id, bool open) override {
+    log_.push_back("PORT " + id + (open ? " open" : " closed"));
+  }
   void on_disk_error(const DiskError& error) override {
     log_.push_back("BLOCK_IO_ERROR " + error.drive);
   }
@@ -102,6 +108,27 @@ TEST_CASE("Vm: stop and cont act once") {
   REQUIRE(f.vm.cont());
   REQUIRE(f.vm.cont());
   CHECK(f.take() == Log{"resume", "RESUME"});
+}
+
+TEST_CASE("Vm: of what changes often observers hear the latest once a second") {
+  Fixture f;
+  f.take();
+  const auto begun = std::chrono::steady_clock::now();
+  f.vm.report_balloon(1);
+  f.vm.report_serial_port("a", true);
+  f.vm.report_serial_port("b", true);
+  for (uint64_t bytes = 2; bytes < 10; ++bytes) f.vm.report_balloon(bytes);
+  for (int i = 0; i < 5; ++i) f.vm.report_serial_port("a", i % 2);
+  f.run_posted();
+  CHECK(f.take() == Log{"BALLOON 1", "PORT a open", "PORT b open"});
+  Log later;
+  while (later.size() < 2) {
+    f.loop->run_once();
+    for (std::string& entry : f.take()) later.push_back(std::move(entry));
+  }
+  std::ranges::sort(later);
+  CHECK(later == Log{"BALLOON 9", "PORT a closed"});
+  CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::seconds(1));
 }
 
 TEST_CASE("Vm: a disk error is told, and stops the machine if it should") {
