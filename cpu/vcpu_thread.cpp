@@ -237,12 +237,11 @@ void VcpuThread::reset(const std::function<bool(Hart&)>& hook) {
   was_reset_.store(true);
 }
 
-void VcpuThread::set_irq(HartIrq irq, bool level) {
+bool VcpuThread::drive_irq(HartIrq irq, bool level) {
   const uint64_t bit = 1ull << static_cast<unsigned>(irq);
-  if (!level)
-    hart_.mip.fetch_and(~bit);
-  else if (!(hart_.mip.fetch_or(bit) & bit))
-    request(kReqInterrupt);
+  if (level) return !(hart_.mip.fetch_or(bit) & bit);
+  hart_.mip.fetch_and(~bit);
+  return false;
 }
 
 void VcpuThread::set_mtimecmp(uint64_t deadline_ticks) {

@@ -50,7 +50,8 @@ class VcpuThread final : public Vcpu {
   bool is_sleeping() const override { return sleeping_.load(); }
 
   // HartPort
-  void set_irq(HartIrq irq, bool level) override;
+  bool drive_irq(HartIrq irq, bool level) override;
+  void notice_irqs() override { request(kReqInterrupt); }
   void set_mtimecmp(uint64_t deadline_ticks) override;
   uint64_t mtimecmp() const override { return hart_.mtimecmp.load(); }
   unsigned hart_id() const override { return hart_.id; }

@@ -20,7 +20,13 @@ class HartPort {
  public:
   // Drives an interrupt input. Machine inputs and kSupervisorExternal are levels held by their
   // source; kSupervisorSoftware true sets the guest-clearable SSIP bit, false clears it.
-  virtual void set_irq(HartIrq irq, bool level) = 0;
+  void set_irq(HartIrq irq, bool level) {
+    if (drive_irq(irq, level)) notice_irqs();
+  }
+  // The same in two steps, for callers that others wait for meanwhile, the hart that this wakes
+  // before all: the first makes no syscall; true: the second has to follow, or the hart sleeps on.
+  virtual bool drive_irq(HartIrq irq, bool level) = 0;
+  virtual void notice_irqs() = 0;
 
   // ACLINT mtimecmp of this hart, in GuestClock ticks: MTIP is (now >= deadline). The hart itself
   // watches the deadline, asleep or busy.

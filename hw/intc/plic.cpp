@@ -110,15 +110,17 @@ bool Plic::output(const Context& context) const {
 void Plic::update(Context& context) {
   if (context.updates.fetch_add(1, std::memory_order_seq_cst) != 0) return;
   uint32_t seen = 1;
+  bool rose = false;
   do {
     const bool level = output(context);
     if (level != context.driven) {
       context.driven = level;
-      context.port->set_irq(context.irq, level);
+      rose |= context.port->drive_irq(context.irq, level);
     }
     // Take the count to 0, unless somebody has asked again meanwhile: then compute again for all
     // the requests so far.
   } while (!context.updates.compare_exchange_strong(seen, 0, std::memory_order_seq_cst));
+  if (rose) context.port->notice_irqs();
 }
 
 void Plic::update_enabling(unsigned source) {

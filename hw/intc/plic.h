@@ -34,9 +34,11 @@ namespace hv {
 // 2. Whoever changes an input of a context's output (pending, enable, priority, threshold) calls
 //    update() afterwards. update() counts the request in `updates`; the caller that takes it
 //    from 0 computes and drives the wire, and does so again until it has taken the count back to 0
-//    unchanged. So calls of HartPort::set_irq for one wire never overlap, and the last one was
+//    unchanged. So calls of HartPort::drive_irq for one wire never overlap, and the last one was
 //    computed after the last change. A caller that finds the count above 0 returns at once; the
-//    wire follows when the other thread gets there, as it may on a real interconnect.
+//    wire follows when the other thread gets there, as it may on a real interconnect. The hart is
+//    woken after that: where it takes the waker's processor, its claim could not lower the wire,
+//    and it would take the interrupt again and again until the waker runs on.
 // 3. set_irq() and claims update only the contexts that have the source enabled. A context that
 //    enables it at the same time is not missed: pending is set before enable is read and enable is
 //    set before pending is read, both sequentially consistent, so at least one of the two sees the

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -36,14 +37,22 @@ class FakeHart final : public HartPort {
  public:
   explicit FakeHart(unsigned id) : id_(id) {}
 
-  void set_irq(HartIrq irq, bool level) override {
+  bool drive_irq(HartIrq irq, bool level) override {
     const auto bit = static_cast<unsigned>(irq);
     // Calls for one wire must not overlap, or an older level could win.
     if (busy_.at(bit).exchange(true)) overlapped_ = true;
+    const bool rose = level && !levels_.at(bit).exchange(level);
     levels_.at(bit) = level;
     ++calls_.at(bit);
     busy_.at(bit) = false;
+    return rose;
   }
+  void notice_irqs() override {
+    ++notices_;
+    if (on_notice) on_notice();
+  }
+  // Set it before others may drive the hart.
+  std::function<void()> on_notice;
   void set_mtimecmp(uint64_t deadline_ticks) override {
     mtimecmp_ = deadline_ticks;
     ++timer_updates_;
@@ -53,6 +62,7 @@ class FakeHart final : public HartPort {
 
   bool level(HartIrq irq) const { return levels_.at(static_cast<unsigned>(irq)); }
   unsigned calls(HartIrq irq) const { return calls_.at(static_cast<unsigned>(irq)); }
+  unsigned notices() const { return notices_; }
   unsigned timer_updates() const { return timer_updates_; }
   bool overlapped() const { return overlapped_; }
 
@@ -61,6 +71,7 @@ class FakeHart final : public HartPort {
   std::array<std::atomic<bool>, 16> levels_{}, busy_{};
   std::array<std::atomic<unsigned>, 16> calls_{};
   std::atomic<bool> overlapped_{false};
+  std::atomic<unsigned> notices_{0};
   std::atomic<uint64_t> mtimecmp_{~0ull};
   std::atomic<unsigned> timer_updates_{0};
 };

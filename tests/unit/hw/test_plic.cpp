@@ -68,6 +68,21 @@ TEST_CASE("plic: a source goes from line to claim to completion", "[plic]") {
   CHECK(rig.read(claim(kS0)) == 0);
 }
 
+// As on a host where the hart that wakes takes the processor of the thread that woke it.
+TEST_CASE("plic: a hart that has been woken can lower its wire at once", "[plic]") {
+  PlicRig rig;
+  rig.write(priority(10), 1);
+  rig.enable(kS0, 10);
+  bool low = false;
+  rig.harts[0].on_notice = [&] {
+    CHECK(rig.read(claim(kS0)) == 10);
+    low = !rig.harts[0].level(kSei);
+  };
+  rig.plic.set_irq(10, true);
+  CHECK(rig.harts[0].notices() == 1);
+  CHECK(low);
+}
+
 TEST_CASE("plic: a line still high at completion pends again", "[plic]") {
   PlicRig rig;
   rig.write(priority(3), 1);
