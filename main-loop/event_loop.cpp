@@ -113,6 +113,7 @@ bool EventLoop::run_once(int64_t timeout_ns) {
 
 // Sleeps if there is nothing to do. True if a poll handler found work.
 bool EventLoop::Impl::wait(int64_t timeout_ns) {
+  before_wait(false);
   if (!timers.empty())
     timeout_ns =
         sooner(timeout_ns, std::max<int64_t>(timers.next_deadline_ns() - loop_now_ns(), 0));

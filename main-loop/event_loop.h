@@ -75,8 +75,8 @@ class PollHandler {
   // once more at the queue. True if work arrived in between, which the guest did not notify: the
   // loop calls poll() and does not sleep.
   virtual bool poll_end() = 0;
-  // Before each wait for events, outside such windows. sleeps: there is nothing left to do, and the
-  // loop sleeps after this; else it only looks.
+  // After each round of callbacks and before each wait for events, outside such windows. sleeps:
+  // there is nothing left to do, and the loop sleeps after this; else it only looks.
   virtual void before_wait(bool sleeps) {}
 
  protected:
