@@ -151,6 +151,7 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
 // One sleep and one io_uring_enter for many requests: meanwhile the guest need not notify, and
 // what completes or arrives early waits. True if there was anything.
 bool EventLoop::Impl::gather(int64_t timeout_ns) {
+  if (!backend->takes_operations()) return false;  // and cannot wait for a batch
   const unsigned in_flight = backend->operations_in_flight();
   const bool answers = in_flight < kGatherFrom;
   const bool trial = answers && short_sleeps >= next_trial;
@@ -165,9 +166,9 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
     --gather_pause;
     return false;
   }
-  before_wait(true);
   begin_polling();
   unsigned requests = poll_once();
+  before_wait(queue.empty());
   bool progress = false;
   const unsigned expected = answers ? kGatherAllFrom : backend->operations_in_flight();
   const bool all = expected >= kGatherAllFrom;
@@ -184,7 +185,7 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
   progress |= requests > 0;
   if (answers) {
     // A guest that is late gets a second chance, when its first request has come.
-    no_answer = !progress;
+    no_answer = requests == 0;
     if (requests == 0 && in_flight > 0) bursts = 0;
   } else if (progress) {
     next_gather_pause = 1;

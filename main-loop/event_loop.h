@@ -75,8 +75,8 @@ class PollHandler {
   // once more at the queue. True if work arrived in between, which the guest did not notify: the
   // loop calls poll() and does not sleep.
   virtual bool poll_end() = 0;
-  // After each round of callbacks and before each wait for events, outside such windows. sleeps:
-  // there is nothing left to do, and the loop sleeps after this; else it only looks.
+  // After each round of callbacks and before each wait for events. sleeps: there is nothing left to
+  // do, and the loop sleeps after this; else it only looks. Not while it polls busily.
   virtual void before_wait(bool sleeps) {}
 
  protected:
@@ -135,8 +135,9 @@ class EventLoop final : public EventNotifier::Target {
 
   void add_poll_handler(PollHandler& handler);
   void remove_poll_handler(PollHandler& handler);
-  // While operations are in flight, a loop with poll handlers and a window sleeps up to 0.3 ms
-  // without looking at anything else, so that completions and the guest's requests come in batches.
+  // While operations are in flight or the guest makes requests in bursts, a loop on io_uring with
+  // poll handlers and a window sleeps up to 0.45 ms without looking at anything else, so that
+  // completions and requests come in batches.
   //
   // Upper bound of busy polling before a sleep, in ns; 0 never polls. The window in use adapts
   // between 0 and this (halves when polling finds nothing in time, doubles when it would have

@@ -49,7 +49,7 @@ struct EventLoop::Impl {
   int64_t poll_ns = 0;  // the window in use
   unsigned gather_pause = 0;
   unsigned next_gather_pause = 1;
-  unsigned bursts = 0;     // rounds one after the other in which many operations completed
+  unsigned bursts = 0;     // rounds one after the other with many completions or requests
   bool no_answer = false;  // the guest has not answered the latest one in time
   unsigned gathered = 0;   // requests, in this round
   unsigned short_sleeps = 0, next_trial = kFirstTrial;

@@ -3,7 +3,8 @@
 // Compiled code loads NativeLink::code and jumps there. On the host that is an acquire, so what the
 // path behind the link refers to is seen whole; but the sanitizer does not see compiled code, and
 // would call each use of it a race. In its builds the one who sets a link and the functions that
-// may run behind one say so; in others these do nothing.
+// may run behind one say so, at the price of what one order for all links hides; in others these do
+// nothing.
 #pragma once
 
 #include <atomic>

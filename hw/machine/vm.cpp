@@ -71,16 +71,27 @@ void Vm::stop_as(RunState state) {
 }
 
 void Vm::report_balloon(uint64_t bytes) {
-  main_loop_.post([this, bytes] {
-    tell_throttled("balloon", [this, bytes] { notify(&VmObserver::on_balloon, bytes); });
-  });
+  report("balloon", [this, bytes] { notify(&VmObserver::on_balloon, bytes); });
 }
 
 void Vm::report_serial_port(const std::string& id, bool open) {
-  main_loop_.post([this, id, open] {
-    tell_throttled("port " + id, [this, id, open] {
-      notify<const std::string&, bool>(&VmObserver::on_serial_port, id, open);
-    });
+  report("port " + id, [this, id, open] {
+    notify<const std::string&, bool>(&VmObserver::on_serial_port, id, open);
+  });
+}
+
+void Vm::report(const std::string& what, std::function<void()> tell_observers) {
+  {
+    MutexLock lock(reports_mutex_);
+    if (!reports_.insert_or_assign(what, std::move(tell_observers)).second) return;
+  }
+  main_loop_.post([this, what] {
+    std::function<void()> latest;
+    {
+      MutexLock lock(reports_mutex_);
+      latest = std::move(reports_.extract(what).mapped());
+    }
+    tell_throttled(what, std::move(latest));
   });
 }
 

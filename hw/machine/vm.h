@@ -13,6 +13,7 @@
 
 #include "hw/machine/virt.h"
 #include "io/system_control.h"
+#include "io/thread_safety.h"
 #include "main-loop/event_loop.h"
 
 namespace hv {
@@ -92,6 +93,8 @@ class Vm final : public SystemControl {
     std::unique_ptr<Timer> timer;  // armed: observers have just heard
     std::function<void()> untold;
   };
+  // Any thread: one post at a time for each `what`, whose latest report is told.
+  void report(const std::string& what, std::function<void()> tell) HV_EXCLUDES(reports_mutex_);
   void tell_throttled(const std::string& what, std::function<void()> tell);
   void tell(Throttle& throttle);
   void stop_as(RunState state);
@@ -109,6 +112,8 @@ class Vm final : public SystemControl {
   RunState state_ = RunState::kPrelaunch;
   // Merges the requests of several harts; any thread.
   std::atomic<bool> reset_requested_{false};
+  Mutex reports_mutex_;
+  std::map<std::string, std::function<void()>> reports_ HV_GUARDED_BY(reports_mutex_);
   std::map<std::string, Throttle> throttles_;
   std::optional<int> exit_status_;
   std::function<void()> on_exit_;

@@ -6,12 +6,12 @@
 
 namespace hv {
 
-// One interrupt serves what completes in one round of the loop. And interrupts of a driver that
+// One interrupt serves what is published in one round of the loop. And interrupts of a driver that
 // makes requests without waiting for the ones before are held back for longer, while the loop polls
 // the queue anyway: until enough have come, for kLongestNs, or until the loop has nothing more to
-// do; so a driver that waits for each request never waits for this.
+// do. A driver that waits for each request does not wait for this.
 //
-// How it knows: a request that comes within kTooSoonNs of an interrupt cannot be the answer to it.
+// How it knows: a request that comes within kTooSoonNs of an interrupt is hardly the answer to it.
 // Then it holds two, and twice as many each time that the driver goes on meanwhile. When the driver
 // often does not (all it may have on its way are held), it holds fewer for a time.
 //
@@ -31,7 +31,8 @@ class InterruptModeration {
     else if (target_ == 1 && now_ns - sent_ns_ < kTooSoonNs)
       target_ = std::min(2u, limit_);
   }
-  // A completion that calls for an interrupt was shown, or one while holding(). True: interrupt.
+  // Something that calls for an interrupt was published, or anything while holding(). True:
+  // interrupt.
   bool completed(int64_t now_ns) {
     if (held_ == 0) held_since_ns_ = now_ns;
     if (++held_ < kMost) return false;

@@ -146,7 +146,12 @@ unsigned VirtioDevice::poll() {
   for (unsigned i = 0; i < queue_count(); ++i) {
     if (!slots_[i].polled || slots_[i].left_over) continue;
     const unsigned waiting = queue(i).waiting();
-    if (waiting == 0) continue;
+    if (waiting == 0) {
+      // However long the loop polls.
+      if (slots_[i].interrupts.holding() && slots_[i].interrupts.due(false, monotonic_now_ns()))
+        host_->queue_interrupt(i);
+      continue;
+    }
     found += waiting;
     service(i);
   }

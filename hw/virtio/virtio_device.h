@@ -129,7 +129,7 @@ class VirtioDevice : private PollHandler {
   void begin_request() { ++in_flight_; }
   void end_request();
   // Shows what was pushed and interrupts if the driver wants that, at once or, if the device lets
-  // interrupts wait for each other, when more is done or nothing is left to do.
+  // interrupts wait for each other, at the end of the loop's round or later.
   void publish(unsigned index);
   // What read_config() gives has changed; the driver is told if there is one. Fields that the loop
   // changes are atomics, for harts read them meanwhile.

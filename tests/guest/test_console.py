@@ -320,6 +320,12 @@ class Console(unittest.TestCase):
         machine.run("exec 9>&- 8>&-")
         event = qmp.wait_event("VSERPORT_CHANGE")
         self.assertEqual(event["data"], {"open": False, "id": "agent"})
+        machine.run(f"exec 8<>{self.port(machine, PORT)}")
+        event = qmp.wait_event("VSERPORT_CHANGE")
+        self.assertEqual(event["data"], {"open": True, "id": "agent"})
+        qmp.command("system_reset")
+        event = qmp.wait_event("VSERPORT_CHANGE")
+        self.assertEqual(event["data"], {"open": False, "id": "agent"})
 
     def test_linux_lives_without_a_serial_port(self):
         arguments = linux(append="console=hvc0")
