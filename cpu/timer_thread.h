@@ -7,7 +7,7 @@
 #include <functional>
 #include <thread>
 
-#include "cpu/futex.h"
+#include "io/futex.h"
 
 namespace hv {
 

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "cpu/futex.h"
+#include "io/futex.h"
 
 namespace hv {
 
@@ -42,7 +42,7 @@ class RestWord {
     uint32_t state = word_.load();
     while ((state & (kResting | kAlerted)) == kResting) {
       if (word_.compare_exchange_weak(state, state | kAlerted)) {
-        futex_wake_all(word_);
+        futex_wake_all_soon(word_);
         return;
       }
     }

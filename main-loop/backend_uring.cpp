@@ -24,13 +24,17 @@ constexpr unsigned kCqEntries = 2048;  // more than that overflow into the kerne
 // The low bits of a completion's user data; operations are pointers, so theirs are 0.
 constexpr unsigned kTagBits = 3;
 constexpr uint64_t kTagMask = (1u << kTagBits) - 1;
-enum Tag : uint64_t { kTagOp = 0, kTagPoll = 1, kTagWake = 2, kTagIgnore = 3 };
+enum Tag : uint64_t { kTagOp = 0, kTagPoll = 1, kTagWake = 2, kTagIgnore = 3, kTagFutex = 4 };
+
+// Linux 6.7; Debian 12's headers are older.
+constexpr uint8_t kOpFutexWake = 52;
+constexpr int kFutex2Private32 = 0x80 | 0x02;
 
 // A level-triggered watch is a one-shot poll that is armed again after its callback: the kernel
 // looks at the descriptor when it takes the request, so what is still ready fires again, and the
 // request rides on the io_uring_enter of the next wait. An edge-triggered watch and the wake-up are
 // multishot polls, armed again only when the kernel ends them (!IORING_CQE_F_MORE).
-class UringBackend final : public LoopBackend {
+class UringBackend final : public LoopBackend, public FutexWaker {
  public:
   ~UringBackend() override {
     if (ring_open_) io_uring_queue_exit(&ring_);
@@ -53,10 +57,13 @@ class UringBackend final : public LoopBackend {
   void unregister_file(int index) override;
   void register_memory(void* base, uint64_t size) override;
   int memory_index(const void* at, uint64_t length) const override;
+  FutexWaker* futex_waker() override { return wakes_futexes_ ? this : nullptr; }
+  void wake_all(std::atomic<uint32_t>& word) override;
   void change_thread() override;
 
  private:
   int open_ring();
+  void probe_operations();
   void enable();
   io_uring_sqe* next_sqe();
   void want_armed(FdRecord& record);
@@ -73,6 +80,7 @@ class UringBackend final : public LoopBackend {
   bool ring_open_ = false;
   bool enabled_ = false;  // SQEs may be submitted; the enabling thread is the only issuer
   bool wake_armed_ = false;
+  bool wakes_futexes_ = false;
   bool woken_ = false;  // a wake-up was reaped since wait() began
   UniqueFd wake_;
   FdTable table_;
@@ -116,7 +124,15 @@ Result<> UringBackend::init() {
   wake_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return fail_errno(errno, "cannot create an eventfd");
   if (const int error = open_ring()) return fail_errno(error, "cannot create an io_uring");
+  probe_operations();
   return {};
+}
+
+void UringBackend::probe_operations() {
+  io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
+  wakes_futexes_ = probe && kOpFutexWake < probe->ops_len &&
+                   (probe->ops[kOpFutexWake].flags & IO_URING_OP_SUPPORTED);
+  io_uring_free_probe(probe);
 }
 
 void UringBackend::enable() {
@@ -201,6 +217,19 @@ io_uring_sqe* UringBackend::get_sqe(UringOp& op) {
   assert((sqe->user_data & kTagMask) == kTagOp);
   operations_in_flight_++;
   return sqe;
+}
+
+// One entry of the next io_uring_enter instead of a call of its own.
+void UringBackend::wake_all(std::atomic<uint32_t>& word) {
+  io_uring_sqe* sqe = next_sqe();
+  io_uring_prep_nop(sqe);
+  sqe->opcode = kOpFutexWake;
+  sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+  sqe->fd = kFutex2Private32;
+  sqe->addr = reinterpret_cast<uintptr_t>(&word);
+  sqe->addr2 = INT_MAX;
+  sqe->addr3 = FUTEX_BITSET_MATCH_ANY;
+  sqe->user_data = reinterpret_cast<uintptr_t>(&word) << kTagBits | kTagFutex;
 }
 
 void UringBackend::submit() {
@@ -368,6 +397,10 @@ void UringBackend::handle(const io_uring_cqe& cqe) {
     case kTagWake:
       woken_ = true;
       if (!(cqe.flags & IORING_CQE_F_MORE)) wake_armed_ = false;
+      break;
+    case kTagFutex:  // reported only if it failed
+      wakes_futexes_ = false;
+      futex_wake_all(*reinterpret_cast<std::atomic<uint32_t>*>(cqe.user_data >> kTagBits));
       break;
     default:
       break;

@@ -15,8 +15,9 @@ constexpr int64_t kFirstPollWindowNs = 4'000;
 constexpr int64_t kWakeUpNs = 12'000;
 
 // With this many operations in flight a loop that has poll handlers lets completions and requests
-// gather: it sleeps until three quarters have completed (all, if the guest has many on their way
-// and does not wait for each), or this long.
+// gather: it sleeps until all have completed, or this long. Leaving some behind would make small
+// groups of many requests, each with its own system calls. But once a few have been left behind,
+// for one takes longer than the others, it sleeps until three quarters have completed.
 constexpr unsigned kGatherFrom = 2;
 constexpr unsigned kGatherAllFrom = 12;
 constexpr int64_t kGatherNs = 300'000, kGatherAllNs = 450'000;
@@ -113,7 +114,7 @@ bool EventLoop::run_once(int64_t timeout_ns) {
 
 // Sleeps if there is nothing to do. True if a poll handler found work.
 bool EventLoop::Impl::wait(int64_t timeout_ns) {
-  before_wait(false);
+  before_wait(PollHandler::Next::kLook);
   if (!timers.empty())
     timeout_ns =
         sooner(timeout_ns, std::max<int64_t>(timers.next_deadline_ns() - loop_now_ns(), 0));
@@ -135,7 +136,7 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
   }
 
   if (progress || !queue.empty()) timeout_ns = 0;
-  before_wait(timeout_ns != 0);
+  before_wait(timeout_ns != 0 ? PollHandler::Next::kSleep : PollHandler::Next::kLook);
   if (timeout_ns != 0) {
     sleeping.store(true, std::memory_order_seq_cst);  // (3)
     if (!queue.empty()) timeout_ns = 0;               // (4)
@@ -168,16 +169,21 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
   }
   begin_polling();
   unsigned requests = poll_once();
-  before_wait(queue.empty());
+  before_wait(queue.empty() ? PollHandler::Next::kGather : PollHandler::Next::kLook);
   bool progress = false;
-  const unsigned expected = answers ? kGatherAllFrom : backend->operations_in_flight();
-  const bool all = expected >= kGatherAllFrom;
+  const unsigned under_way = backend->operations_in_flight();
+  const bool many = answers || under_way >= kGatherAllFrom;
+  const unsigned expected = answers           ? kGatherAllFrom
+                            : many || patient ? under_way
+                                              : under_way * 3 / 4;
+  const int64_t longest_ns = trial ? kTrialNs : many ? kGatherAllNs : kGatherNs;
   sleeping.store(true, std::memory_order_seq_cst);  // (3)
-  if (queue.empty())                                // (4)
-    progress |= backend->wait_for_batch(all ? expected : expected * 3 / 4,
-                                        sooner(timeout_ns, trial ? kTrialNs
-                                                           : all ? kGatherAllNs
-                                                                 : kGatherNs));
+  if (queue.empty()) {                              // (4)
+    progress |= backend->wait_for_batch(expected, sooner(timeout_ns, longest_ns));
+    patient = backend->operations_in_flight() == 0;
+  } else {
+    backend->submit();  // with the wake-ups
+  }
   sleeping.store(false, std::memory_order_relaxed);
   requests += poll_once();
   requests += end_polling();
@@ -196,9 +202,10 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
   return progress;
 }
 
-void EventLoop::Impl::before_wait(bool sleeps) {
+void EventLoop::Impl::before_wait(PollHandler::Next next) {
+  const FutexWaker::Scope scope(backend->futex_waker());
   for (size_t i = 0; i < pollers.size(); i++)
-    if (pollers[i].handler) pollers[i].handler->before_wait(sleeps);
+    if (pollers[i].handler) pollers[i].handler->before_wait(next);
 }
 
 void EventLoop::Impl::begin_polling() {

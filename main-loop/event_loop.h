@@ -75,9 +75,12 @@ class PollHandler {
   // once more at the queue. True if work arrived in between, which the guest did not notify: the
   // loop calls poll() and does not sleep.
   virtual bool poll_end() = 0;
-  // After each round of callbacks and before each wait for events. sleeps: there is nothing left to
-  // do, and the loop sleeps after this; else it only looks. Not while it polls busily.
-  virtual void before_wait(bool sleeps) {}
+  // What the loop does next: looks for events; sleeps for a time at most, to let requests gather;
+  // or sleeps until something happens, for there is nothing left to do.
+  enum class Next { kLook, kGather, kSleep };
+  // After each round of callbacks and before each wait for events; not while the loop polls busily.
+  // Harts that are interrupted in it wake with the loop's next system call.
+  virtual void before_wait(Next next) {}
 
  protected:
   ~PollHandler() = default;

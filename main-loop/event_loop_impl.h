@@ -16,7 +16,7 @@
 namespace hv {
 
 struct EventLoop::Impl {
-  static constexpr unsigned kFirstTrial = 64;  // see kRarestTrial
+  static constexpr unsigned kFirstTrial = 4;  // see kRarestTrial
 
   // An attached notifier, or a free slot (notifier == nullptr).
   struct AttachedSlot : EventNotifier::Slot {
@@ -47,6 +47,7 @@ struct EventLoop::Impl {
   std::vector<Poller> pollers;
   int64_t poll_max_ns = 0;
   int64_t poll_ns = 0;  // the window in use
+  bool patient = true;  // the latest gathering sleep left nothing in flight
   unsigned gather_pause = 0;
   unsigned next_gather_pause = 1;
   unsigned bursts = 0;     // rounds one after the other with many completions or requests
@@ -63,7 +64,7 @@ struct EventLoop::Impl {
   void bury_retired();
   bool wait(int64_t timeout_ns);
   bool gather(int64_t timeout_ns);
-  void before_wait(bool sleeps);
+  void before_wait(PollHandler::Next next);
   void begin_polling();
   unsigned end_polling();
   bool run_pollers(int64_t timeout_ns);

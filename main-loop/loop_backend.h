@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "io/futex.h"
 #include "io/unique_fd.h"
 #include "main-loop/event_loop.h"
 
@@ -67,6 +68,8 @@ class LoopBackend {
   virtual void unregister_file(int index) {}
   virtual void register_memory(void* base, uint64_t size) {}
   virtual int memory_index(const void* at, uint64_t length) const { return -1; }
+  // Takes wake-ups of futexes, which happen with the next wait() or submit(); nullptr: cannot.
+  virtual FutexWaker* futex_waker() { return nullptr; }
   // Another thread is the loop's from now on.
   virtual void change_thread() {}
 

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "cpu/futex.h"
 #include "cpu/jit/code_listener.h"
 #include "cpu/jit/jit.h"
 #include "cpu/jit/link_order.h"
 #include "cpu/jit/trace_log.h"
 #include "cpu/tlb.h"
+#include "io/futex.h"
 
 namespace hv {
 namespace {

@@ -56,7 +56,7 @@ bool VirtioDevice::start(uint64_t features, const std::vector<VirtQueueSetup>& q
 }
 
 void VirtioDevice::hold(bool abandon) {
-  if (!abandon) before_wait(true);
+  if (!abandon) before_wait(Next::kGather);
   held_ = true;
   abandoned_ = abandoned_ || abandon;
   on_hold();
@@ -97,9 +97,10 @@ void VirtioDevice::end_request() {
 void VirtioDevice::publish(unsigned index) {
   if (!live()) return;
   Slot& slot = slots_[index];
+  const unsigned count = slot.queue.unpublished();
   // While one is held the driver's used_event stays behind, and publish() says no.
   if (!slot.queue.publish() && !slot.interrupts.holding()) return;
-  if (!slot.moderated || held_ || slot.interrupts.completed(monotonic_now_ns()))
+  if (!slot.moderated || held_ || slot.interrupts.completed(count, monotonic_now_ns()))
     host_->queue_interrupt(index);
 }
 
@@ -148,7 +149,8 @@ unsigned VirtioDevice::poll() {
     const unsigned waiting = queue(i).waiting();
     if (waiting == 0) {
       // However long the loop polls.
-      if (slots_[i].interrupts.holding() && slots_[i].interrupts.due(false, monotonic_now_ns()))
+      if (slots_[i].interrupts.holding() &&
+          slots_[i].interrupts.due(Next::kLook, monotonic_now_ns()))
         host_->queue_interrupt(i);
       continue;
     }
@@ -158,10 +160,10 @@ unsigned VirtioDevice::poll() {
   return found;
 }
 
-void VirtioDevice::before_wait(bool sleeps) {
+void VirtioDevice::before_wait(Next next) {
   if (!live()) return;
   for (unsigned i = 0; i < queue_count(); ++i)
-    if (slots_[i].interrupts.holding() && slots_[i].interrupts.due(sleeps, monotonic_now_ns()))
+    if (slots_[i].interrupts.holding() && slots_[i].interrupts.due(next, monotonic_now_ns()))
       host_->queue_interrupt(i);
 }
 

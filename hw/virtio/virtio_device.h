@@ -155,7 +155,7 @@ class VirtioDevice : private PollHandler {
   unsigned poll() override;
   void poll_begin() override;
   bool poll_end() override;
-  void before_wait(bool sleeps) override;
+  void before_wait(Next next) override;
   void service_all();
   void drop(unsigned index);
 

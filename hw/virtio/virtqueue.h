@@ -72,6 +72,8 @@ class VirtQueue {
   bool pop(DescriptorChain& chain);
   // Gives a chain back; `written` bytes of its writable part are valid.
   void push(uint16_t head, uint32_t written);
+  // Chains pushed and not yet published.
+  uint16_t unpublished() const { return next_used_ - published_used_; }
   // Shows the pushed chains to the driver. True if it wants an interrupt for them.
   [[nodiscard]] bool publish();
 
