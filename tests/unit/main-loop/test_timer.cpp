@@ -108,8 +108,13 @@ TEMPLATE_TEST_CASE("a timer's callback may destroy timers", "[loop][timer]", OnU
 TEMPLATE_TEST_CASE("run_once gives up after its timeout", "[loop][timer]", OnUring, OnEpoll) {
   auto loop = make_loop<TestType>();
   const int64_t start = now_ns();
-  CHECK_FALSE(loop->run_once(3'000'000));
-  CHECK(now_ns() - start >= 3'000'000);
+  unsigned rounds = 0;
+  do {
+    CHECK_FALSE(loop->run_once(3'000'000));
+    ++rounds;
+  } while (now_ns() - start < 3'000'000);
+  // A signal, or the end of another test's io_uring, may end a wait early.
+  CHECK(rounds < 5);
 }
 
 TEST_CASE("the timer queue agrees with a sorted multimap", "[timer]") {
