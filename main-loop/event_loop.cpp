@@ -15,10 +15,12 @@ constexpr int64_t kFirstPollWindowNs = 4'000;
 constexpr int64_t kWakeUpNs = 12'000;
 
 // With this many operations in flight a loop that has poll handlers lets completions and requests
-// gather: it sleeps until all have completed, or this long. Leaving some behind would make small
-// groups of many requests, each with its own system calls. But once a few have been left behind,
-// for one takes longer than the others, it sleeps until three quarters have completed.
-constexpr unsigned kGatherFrom = 2;
+// gather: it sleeps until three quarters have completed, or this long. From kGatherAllFrom on it
+// sleeps until all have: leaving some behind makes small groups of many requests, each with its own
+// system calls. With a few (kPatientFrom) it does so as long as all complete within kPatientNs, so
+// that nobody waits long for somebody else's slow operation.
+constexpr unsigned kGatherFrom = 2, kPatientFrom = 4;
+constexpr int64_t kPatientNs = 150'000;
 constexpr unsigned kGatherAllFrom = 12;
 constexpr int64_t kGatherNs = 300'000, kGatherAllNs = 450'000;
 // After a sleep in which nothing completed (a slow disk) it gathers no more for so many sleeps at
@@ -173,14 +175,15 @@ bool EventLoop::Impl::gather(int64_t timeout_ns) {
   bool progress = false;
   const unsigned under_way = backend->operations_in_flight();
   const bool many = answers || under_way >= kGatherAllFrom;
-  const unsigned expected = answers           ? kGatherAllFrom
-                            : many || patient ? under_way
-                                              : under_way * 3 / 4;
+  const bool all = many || (patient && under_way >= kPatientFrom);
+  const unsigned expected = answers ? kGatherAllFrom : all ? under_way : under_way * 3 / 4;
   const int64_t longest_ns = trial ? kTrialNs : many ? kGatherAllNs : kGatherNs;
   sleeping.store(true, std::memory_order_seq_cst);  // (3)
   if (queue.empty()) {                              // (4)
+    const int64_t start_ns = loop_now_ns();
     progress |= backend->wait_for_batch(expected, sooner(timeout_ns, longest_ns));
-    patient = backend->operations_in_flight() == 0;
+    if (!answers)
+      patient = backend->operations_in_flight() == 0 && loop_now_ns() - start_ns < kPatientNs;
   } else {
     backend->submit();  // with the wake-ups
   }
@@ -288,11 +291,15 @@ bool EventLoop::Impl::dispatch_ready() {
     // A record that its callback has removed is only retired, and its events are 0.
     if (event.record->events != 0) backend->dispatched(*event.record);
   }
+  // A burst that was not gathered needs no trial soon: the guest makes its requests in time.
+  if (gathered >= kBurst) {
+    next_trial = kFirstTrial;
+    short_sleeps = 0;
+  }
   const unsigned round = completed + std::exchange(gathered, 0);
   if (round >= kBurst) {
     bursts++;
     no_answer = false;
-    next_trial = kFirstTrial;
   } else if (round > 0) {
     bursts = 0;
   }

@@ -47,7 +47,7 @@ struct EventLoop::Impl {
   std::vector<Poller> pollers;
   int64_t poll_max_ns = 0;
   int64_t poll_ns = 0;  // the window in use
-  bool patient = true;  // the latest gathering sleep left nothing in flight
+  bool patient = true;  // all completed soon in the latest gathering sleep
   unsigned gather_pause = 0;
   unsigned next_gather_pause = 1;
   unsigned bursts = 0;     // rounds one after the other with many completions or requests

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "main-loop/event_loop.h"
 
@@ -56,10 +57,8 @@ class InterruptModeration {
     }
     if (next == Next::kLook && now_ns - held_since_ns_ < kLongestNs) return false;
     // Before a sleep that gathers the driver has had no time to go on.
-    if (trial_)
-      target_ = 1;
-    else if (next == Next::kSleep && ++stops_ >= kManyStops)
-      hold_fewer();
+    const bool stopped = next == Next::kSleep || (next == Next::kLook && !went_on_);
+    if (!trial_ && stopped && ++stops_ >= kManyStops) hold_fewer();
     send(now_ns);
     return true;
   }
@@ -85,14 +84,17 @@ class InterruptModeration {
   void send_enough(int64_t now_ns) {
     if (held_ > 1 && went_on_) {
       if (trial_) limit_ = kMost;
-      next_trial_ = kFirstTrial;
+      trial_ = false;
       target_ = std::min(target_ * 2, limit_);
+      // One with two or three requests on its way can pass a trial, but no more.
+      if (target_ > 4) next_trial_ = kFirstTrial;
     }
     send(now_ns);
   }
   void send(int64_t now_ns) {
     held_ = 0;
-    went_on_ = trial_ = false;
+    went_on_ = false;
+    if (std::exchange(trial_, false)) target_ = 1;
     sent_ns_ = now_ns;
     if (++sent_ % kStopsOf == 0) stops_ = 0;
     if (sent_ % kRetry == 0) limit_ = std::min(limit_ * 2, kMost);

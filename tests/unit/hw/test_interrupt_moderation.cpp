@@ -53,6 +53,31 @@ TEST_CASE("A slow driver that goes on is found out by a trial") {
   CHECK(driver.sent < 1000 / 4);
 }
 
+TEST_CASE("A driver with three requests on its way is seldom held up") {
+  Driver driver;
+  unsigned late = 0;
+  for (unsigned i = 0; i < 1000; ++i) {
+    driver.requests(3, kLaterNs);
+    late += driver.idle();
+  }
+  CHECK(late < 100);
+}
+
+TEST_CASE("A driver whose interrupts go only after kLongestNs gets them at once after a while") {
+  Driver driver;
+  driver.requests(100, kSoonNs);
+  unsigned late = 0;
+  for (unsigned i = 0; i < 1000; ++i) {
+    const unsigned before = driver.sent;
+    driver.request(kLaterNs);
+    if (driver.sent > before) continue;
+    ++late;
+    driver.now_ns += InterruptModeration::kLongestNs;
+    CHECK(driver.interrupts.due(Next::kLook, driver.now_ns));
+  }
+  CHECK(late < 200);
+}
+
 TEST_CASE("Interrupts are held for requests, not for rounds") {
   Driver driver;
   driver.requests(100, kSoonNs);

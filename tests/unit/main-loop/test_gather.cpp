@@ -3,6 +3,7 @@
 #include <liburing.h>
 
 #include <array>
+#include <fstream>
 #include <vector>
 
 #include "io/futex.h"
@@ -28,7 +29,8 @@ struct ReadOp final : UringOp {
 struct Handler final : PollHandler {
   unsigned begun = 0, ended = 0, found = 0, sleeps = 0, looks = 0;
   std::atomic<unsigned> work{0};             // pieces
-  std::atomic<uint32_t>* sleeper = nullptr;  // woken before the next wait
+  std::atomic<uint32_t>* sleeper = nullptr;  // woken before the next wait of this kind
+  Next wake_before = Next::kLook;
   unsigned poll() override {
     const unsigned pieces = work.exchange(0);
     found += pieces > 0;
@@ -37,7 +39,7 @@ struct Handler final : PollHandler {
   void poll_begin() override { ++begun; }
   void before_wait(Next next) override {
     ++(next == Next::kLook ? looks : sleeps);
-    if (sleeper) futex_wake_all_soon(*std::exchange(sleeper, nullptr));
+    if (sleeper && next == wake_before) futex_wake_all_soon(*std::exchange(sleeper, nullptr));
   }
   bool poll_end() override {
     ++ended;
@@ -206,32 +208,63 @@ TEST_CASE("handlers hear of each sleep, and of no other wait", "[loop][gather]")
   CHECK(rig.handler.sleeps == before);
 }
 
-TEST_CASE("who is woken before a wait wakes, whatever the loop does next", "[loop][gather]") {
+namespace {
+
+// A thread that sleeps on a futex until it is woken.
+class Sleeper {
+ public:
+  Sleeper() {
+    while (thread_id_.load() == 0) std::this_thread::yield();
+    while (state() != 'S') std::this_thread::yield();
+    word.store(2);  // and none of its own accord
+  }
+  ~Sleeper() { thread_.join(); }
+
+  std::atomic<uint32_t> word{1};
+
+ private:
+  char state() const {
+    std::ifstream stat(fmt::format("/proc/self/task/{}/stat", thread_id_.load()));
+    std::string text;
+    std::getline(stat, text);
+    return text.substr(text.rfind(')') + 2)[0];
+  }
+
+  std::atomic<int> thread_id_{0};
+  std::thread thread_{[this] {
+    thread_id_ = gettid();
+    while (word.load() != 2) futex_wait(word, 1);
+  }};
+};
+
+}  // namespace
+
+TEST_CASE("who is woken before a wait wakes", "[loop][gather]") {
   const WaitKind kind = GENERATE(WaitKind::kAuto, WaitKind::kEpoll);
   const int64_t poll_max_ns = GENERATE(0, 32'000);
   const int64_t timeout_ns = GENERATE(0, 1'000'000);
   auto loop = *EventLoop::create("test", kind);
   Handler handler;
+  handler.wake_before =
+      timeout_ns > 0 ? GENERATE(Handler::Next::kLook, Handler::Next::kSleep) : Handler::Next::kLook;
   loop->set_poll_max_ns(poll_max_ns);
   loop->add_poll_handler(handler);
-  for (unsigned round = 0; round < 50; ++round) {
-    std::atomic<uint32_t> word{0};
-    std::atomic<bool> woken{false};
-    std::thread sleeper([&] {
-      while (word.load() != 2) {
-        uint32_t awake = 0;
-        word.compare_exchange_strong(awake, 1);
-        futex_wait(word, 1);
-      }
-      woken = true;
-    });
-    while (word.load() != 1) std::this_thread::yield();
-    word.store(2);
-    handler.sleeper = &word;
+  for (unsigned round = 0; round < 20; ++round) {
+    Sleeper sleeper;  // its end waits for the wake-up
+    handler.sleeper = &sleeper.word;
     loop->run_once(timeout_ns);
-    // Only the wake-up ends the sleep, so this ends or the test times out.
-    sleeper.join();
-    CHECK(woken);
+    CHECK_FALSE(handler.sleeper);
   }
   loop->remove_poll_handler(handler);
+}
+
+TEST_CASE("who is woken before a sleep that gathers wakes", "[loop][gather]") {
+  if (!uring_available()) return;
+  Rig rig;  // with operations in flight
+  rig.handler.wake_before = Handler::Next::kGather;
+  for (unsigned round = 0; round < 20; ++round) {
+    Sleeper sleeper;
+    rig.handler.sleeper = &sleeper.word;
+    while (rig.handler.sleeper) rig.loop->run_once(1'000'000);
+  }
 }
