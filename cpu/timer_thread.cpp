@@ -36,6 +36,9 @@ void ask_for_short_slices() {
   syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
+// A deadline as near as this is not worth a sleep.
+constexpr int64_t kSoon = 10'000;
+
 }  // namespace
 
 TimerThread::TimerThread(unsigned slots, std::function<void(unsigned)> due)
@@ -51,6 +54,7 @@ TimerThread::~TimerThread() {
 void TimerThread::arm(unsigned slot, int64_t deadline_ns) {
   std::atomic<int64_t>& deadline = slots_[slot].deadline;
   if (deadline.load() == deadline_ns) return;
+  slots_[slot].in_use.store(true, std::memory_order_relaxed);
   deadline.store(deadline_ns);
   if (deadline_ns >= sleeping_until_.load()) return;
   wake_word_.fetch_add(1);
@@ -63,13 +67,24 @@ int64_t TimerThread::earliest() const {
   return earliest;
 }
 
+int64_t TimerThread::next_tick() {
+  const int64_t now = GuestClock::host_now_ns();
+  int64_t next = kNoDeadline;
+  for (unsigned i = 0; i < count_; ++i)
+    if (slots_[i].in_use.exchange(false, std::memory_order_relaxed))
+      next = std::min(next, forecast_.next(i, now));
+  return next;
+}
+
 void TimerThread::fire() {
   const int64_t now = GuestClock::host_now_ns();
   for (unsigned i = 0; i < count_; ++i) {
     int64_t deadline = slots_[i].deadline.load();
     // Only if the hart has not armed another one meanwhile.
-    if (deadline <= now && slots_[i].deadline.compare_exchange_strong(deadline, kNoDeadline))
-      due_(i);
+    if (deadline > now || !slots_[i].deadline.compare_exchange_strong(deadline, kNoDeadline))
+      continue;
+    forecast_.fired(i, deadline);
+    due_(i);
   }
 }
 
@@ -81,7 +96,8 @@ void TimerThread::run() {
     sleeping_until_.store(kAwake);
     fire();
     const uint32_t word = wake_word_.load();
-    const int64_t until = earliest();
+    if (earliest() - GuestClock::host_now_ns() < kSoon) continue;
+    const int64_t until = std::min(earliest(), next_tick());
     sleeping_until_.store(until);
     if (earliest() < until || quit_.load()) continue;
     futex_wait(wake_word_, word, until);
