@@ -14,28 +14,10 @@ namespace {
 constexpr int64_t kFirstPollWindowNs = 4'000;
 constexpr int64_t kWakeUpNs = 12'000;
 
-// With this many operations in flight a loop that has poll handlers lets completions and requests
-// gather: it sleeps until three quarters have completed, or this long. From kGatherAllFrom on it
-// sleeps until all have: leaving some behind makes small groups of many requests, each with its own
-// system calls. With a few (kPatientFrom) it does so as long as all complete within kPatientNs, so
-// that nobody waits long for somebody else's slow operation.
-constexpr unsigned kGatherFrom = 2, kPatientFrom = 4;
-constexpr int64_t kPatientNs = 150'000;
-constexpr unsigned kGatherAllFrom = 12;
-constexpr int64_t kGatherNs = 300'000, kGatherAllNs = 450'000;
-// After a sleep in which nothing completed (a slow disk) it gathers no more for so many sleeps at
-// most: one the first time, then twice as many each time.
-constexpr unsigned kLongestGatherPause = 16;
-// So many completions and gathered requests in one round, in two rounds one after the other, and
-// the guest is expected to answer the second with as many requests: they gather likewise, though
-// one at most is in flight.
-constexpr unsigned kBurst = 8;
-// A loop as quick as the guest would serve one that has many requests to make one by one for ever,
-// with a notification, a sleep and an interrupt for each. So after a number of sleeps no longer
-// than kShortSleepNs it gathers for once, for kTrialNs, and sees whether that makes a burst. If
-// not, it tries again after twice as many.
-constexpr int64_t kShortSleepNs = 150'000, kTrialNs = 200'000;
-constexpr unsigned kRarestTrial = 4096;
+// Between two sleeps that gather, requests come without a notification, and interrupts can wait for
+// each other: both wait for the second sleep, but no longer than so many rounds in which the loop
+// has something else to do.
+constexpr unsigned kBusyRounds = 2;
 
 // The earlier of two timeouts, where -1 is never.
 int64_t sooner(int64_t a, int64_t b) {
@@ -116,7 +98,10 @@ bool EventLoop::run_once(int64_t timeout_ns) {
 
 // Sleeps if there is nothing to do. True if a poll handler found work.
 bool EventLoop::Impl::wait(int64_t timeout_ns) {
-  before_wait(PollHandler::Next::kLook);
+  const bool idle = queue.empty() && backend->ready.empty();
+  busy_rounds = idle ? 0 : busy_rounds + 1;
+  const bool between_sleeps = polling && !idle && busy_rounds <= kBusyRounds;
+  if (!between_sleeps) before_wait(PollHandler::Next::kLook);
   if (!timers.empty())
     timeout_ns =
         sooner(timeout_ns, std::max<int64_t>(timers.next_deadline_ns() - loop_now_ns(), 0));
@@ -127,18 +112,23 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
   bool progress = false;
   const bool may_poll = poll_max_ns > 0 && !pollers.empty();
   int64_t started_ns = 0;
-  if (timeout_ns != 0 && may_poll && queue.empty() && backend->ready.empty() &&
-      gather(timeout_ns)) {
+  if (timeout_ns != 0 && may_poll && idle && queue.empty() && gather(timeout_ns)) {
     if (bridge) bridge->check(*backend);
     return true;
   }
-  if (timeout_ns != 0 && may_poll && queue.empty() && !backend->peek()) {
+  if (polling && !between_sleeps) {
+    const unsigned found = idle || !may_poll ? end_polling() : poll_once();
+    requests += found;
+    progress = found > 0;
+  }
+  if (timeout_ns != 0 && may_poll && !progress && queue.empty() && !backend->peek()) {
     started_ns = loop_now_ns();
     if (poll_ns > 0) progress = run_pollers(timeout_ns);
   }
 
   if (progress || !queue.empty()) timeout_ns = 0;
-  before_wait(timeout_ns != 0 ? PollHandler::Next::kSleep : PollHandler::Next::kLook);
+  if (!between_sleeps)
+    before_wait(timeout_ns != 0 ? PollHandler::Next::kSleep : PollHandler::Next::kLook);
   if (timeout_ns != 0) {
     sleeping.store(true, std::memory_order_seq_cst);  // (3)
     if (!queue.empty()) timeout_ns = 0;               // (4)
@@ -151,58 +141,32 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
   return progress;
 }
 
-// One sleep and one io_uring_enter for many requests: meanwhile the guest need not notify, and
-// what completes or arrives early waits. True if there was anything.
+// One sleep and one io_uring_enter for many requests. True if there was anything. Polling goes on
+// until the loop does something else than to gather: the guest need not notify between two sleeps.
 bool EventLoop::Impl::gather(int64_t timeout_ns) {
   if (!backend->takes_operations()) return false;  // and cannot wait for a batch
-  const unsigned in_flight = backend->operations_in_flight();
-  const bool answers = in_flight < kGatherFrom;
-  const bool trial = answers && short_sleeps >= next_trial;
-  if (trial) {
-    short_sleeps = 0;
-    next_trial = std::min(next_trial * 2, kRarestTrial);  // until a burst comes
-    bursts = 1;
-  } else if (answers && (bursts < 2 || (in_flight == 0 && no_answer))) {
-    return false;
-  }
-  if (!answers && gather_pause > 0) {
-    --gather_pause;
-    return false;
-  }
+  if (!gathering.wants(backend->operations_in_flight())) return false;
   begin_polling();
-  unsigned requests = poll_once();
+  unsigned found = gathering.looks_first() ? poll_once() : 0;
   before_wait(queue.empty() ? PollHandler::Next::kGather : PollHandler::Next::kLook);
   bool progress = false;
-  const unsigned under_way = backend->operations_in_flight();
-  const bool many = answers || under_way >= kGatherAllFrom;
-  const bool all = many || (patient && under_way >= kPatientFrom);
-  const unsigned expected = answers ? kGatherAllFrom : all ? under_way : under_way * 3 / 4;
-  const int64_t longest_ns = trial ? kTrialNs : many ? kGatherAllNs : kGatherNs;
+  const Gathering::Sleep sleep = gathering.begin(backend->operations_in_flight(), found);
   sleeping.store(true, std::memory_order_seq_cst);  // (3)
   if (queue.empty()) {                              // (4)
     const int64_t start_ns = loop_now_ns();
-    progress |= backend->wait_for_batch(expected, sooner(timeout_ns, longest_ns));
-    if (!answers)
-      patient = backend->operations_in_flight() == 0 && loop_now_ns() - start_ns < kPatientNs;
+    progress = backend->wait_for_batch(sleep.operations, sooner(timeout_ns, sleep.longest_ns));
+    const int64_t took_ns = loop_now_ns() - start_ns;
+    sleeping.store(false, std::memory_order_relaxed);
+    const unsigned fresh = poll_once();
+    found += fresh;
+    gathering.end(backend->operations_in_flight(), fresh, progress || found > 0, took_ns);
   } else {
     backend->submit();  // with the wake-ups
+    sleeping.store(false, std::memory_order_relaxed);
+    found += poll_once();
   }
-  sleeping.store(false, std::memory_order_relaxed);
-  requests += poll_once();
-  requests += end_polling();
-  gathered += requests;
-  progress |= requests > 0;
-  if (answers) {
-    // A guest that is late gets a second chance, when its first request has come.
-    no_answer = requests == 0;
-    if (requests == 0 && in_flight > 0) bursts = 0;
-  } else if (progress) {
-    next_gather_pause = 1;
-  } else {
-    gather_pause = next_gather_pause;
-    next_gather_pause = std::min(next_gather_pause * 2, kLongestGatherPause);
-  }
-  return progress;
+  requests += found;
+  return progress || found > 0;
 }
 
 void EventLoop::Impl::before_wait(PollHandler::Next next) {
@@ -212,13 +176,16 @@ void EventLoop::Impl::before_wait(PollHandler::Next next) {
 }
 
 void EventLoop::Impl::begin_polling() {
+  polling = true;
   for (size_t i = 0; i < pollers.size(); i++) {
+    if (!pollers[i].handler || pollers[i].polling) continue;
     pollers[i].polling = true;
     pollers[i].handler->poll_begin();
   }
 }
 
 unsigned EventLoop::Impl::end_polling() {
+  polling = false;
   bool late_work = false;
   for (size_t i = 0; i < pollers.size(); i++) {
     if (pollers[i].handler && pollers[i].polling) late_work |= pollers[i].handler->poll_end();
@@ -253,7 +220,7 @@ unsigned EventLoop::Impl::poll_once() {
 // wake-up, which polling spares.
 void EventLoop::Impl::adapt_poll_window(int64_t waited_ns) {
   if (waited_ns <= poll_ns) return;
-  if (waited_ns < kShortSleepNs) short_sleeps++;
+  gathering.slept(waited_ns);
   if (waited_ns > poll_max_ns + kWakeUpNs) {
     poll_ns /= 2;
     if (poll_ns < kFirstPollWindowNs) poll_ns = 0;
@@ -291,18 +258,7 @@ bool EventLoop::Impl::dispatch_ready() {
     // A record that its callback has removed is only retired, and its events are 0.
     if (event.record->events != 0) backend->dispatched(*event.record);
   }
-  // A burst that was not gathered needs no trial soon: the guest makes its requests in time.
-  if (gathered >= kBurst) {
-    next_trial = kFirstTrial;
-    short_sleeps = 0;
-  }
-  const unsigned round = completed + std::exchange(gathered, 0);
-  if (round >= kBurst) {
-    bursts++;
-    no_answer = false;
-  } else if (round > 0) {
-    bursts = 0;
-  }
+  gathering.round(completed, std::exchange(requests, 0), backend->operations_in_flight());
   return progress;
 }
 

@@ -64,7 +64,9 @@ class BottomHalf {
 //
 // One window of busy polling, all on the loop thread:
 //   poll_begin(), poll() again and again, poll_end(), [poll() if poll_end() said true], sleep.
-// No callback of the loop runs between poll_begin() and poll_end(), other than from poll().
+// While the loop sleeps for many requests at once (main-loop/gathering.h) it polls before and after
+// each sleep, and its callbacks run in between: poll_begin(), poll(), sleep, poll(), callbacks,
+// poll(), sleep, ... poll_end().
 class PollHandler {
  public:
   // Does what work there is; how many pieces (requests) it found.

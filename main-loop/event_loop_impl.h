@@ -8,6 +8,7 @@
 
 #include "io/thread_safety.h"
 #include "main-loop/event_loop.h"
+#include "main-loop/gathering.h"
 #include "main-loop/glib_bridge.h"
 #include "main-loop/loop_backend.h"
 #include "main-loop/notifier_queue.h"
@@ -16,8 +17,6 @@
 namespace hv {
 
 struct EventLoop::Impl {
-  static constexpr unsigned kFirstTrial = 4;  // see kRarestTrial
-
   // An attached notifier, or a free slot (notifier == nullptr).
   struct AttachedSlot : EventNotifier::Slot {
     using Slot::Slot;
@@ -46,15 +45,12 @@ struct EventLoop::Impl {
   std::unique_ptr<GlibBridge> glib;
   std::vector<Poller> pollers;
   int64_t poll_max_ns = 0;
-  int64_t poll_ns = 0;  // the window in use
-  bool patient = true;  // all completed soon in the latest gathering sleep
-  unsigned gather_pause = 0;
-  unsigned next_gather_pause = 1;
-  unsigned bursts = 0;     // rounds one after the other with many completions or requests
-  bool no_answer = false;  // the guest has not answered the latest one in time
-  unsigned gathered = 0;   // requests, in this round
-  unsigned short_sleeps = 0, next_trial = kFirstTrial;
-  unsigned depth = 0;  // nested run_once() calls
+  int64_t poll_ns = 0;       // the window in use
+  bool polling = false;      // some handler is between poll_begin() and poll_end()
+  unsigned busy_rounds = 0;  // one after the other
+  Gathering gathering;
+  unsigned requests = 0;  // found while gathering, in this round
+  unsigned depth = 0;     // nested run_once() calls
   // What callbacks have destroyed, kept until no callback runs that could be part of it.
   std::vector<std::shared_ptr<void>> retired;
 

@@ -127,7 +127,8 @@ void VirtioDevice::service(unsigned index) {
 
 bool VirtioDevice::await_chains(unsigned index) {
   slots_[index].left_over = false;
-  return polling_ ? queue(index).has_work() : queue(index).enable_notifications();
+  const bool polled = polling_ && slots_[index].polled;
+  return polled ? queue(index).has_work() : queue(index).enable_notifications();
 }
 
 void VirtioDevice::service_all() {
