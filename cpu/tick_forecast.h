@@ -41,8 +41,7 @@ class TickForecast {
       // Other timers of the guest pass between ticks.
       if (++tick.strangers < kStrangers) return;
     }
-    tick = {.latest = deadline_ns,
-            .period = since >= kShortest && since <= kLongest ? since : 0};
+    tick = {.latest = deadline_ns, .period = since >= kShortest && since <= kLongest ? since : 0};
   }
 
   // The next tick of `slot` after `now_ns`, or kNoDeadline if it has none.

@@ -117,7 +117,9 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
     return true;
   }
   if (polling && !between_sleeps) {
-    const unsigned found = idle || !may_poll ? end_polling() : poll_once();
+    const bool over = idle || !may_poll;
+    if (!over) begin_polling();  // handlers that are new
+    const unsigned found = over ? end_polling() : poll_once();
     requests += found;
     progress = found > 0;
   }
@@ -146,27 +148,41 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
 bool EventLoop::Impl::gather(int64_t timeout_ns) {
   if (!backend->takes_operations()) return false;  // and cannot wait for a batch
   if (!gathering.wants(backend->operations_in_flight())) return false;
+  if (!polling) looked_ns = loop_now_ns();
   begin_polling();
-  unsigned found = gathering.looks_first() ? poll_once() : 0;
+  unsigned found = 0;
+  if (gathering.looks_first()) {
+    looked_ns = loop_now_ns();
+    found = look_for_requests();
+  }
   before_wait(queue.empty() ? PollHandler::Next::kGather : PollHandler::Next::kLook);
   bool progress = false;
   const Gathering::Sleep sleep = gathering.begin(backend->operations_in_flight(), found);
   sleeping.store(true, std::memory_order_seq_cst);  // (3)
   if (queue.empty()) {                              // (4)
-    const int64_t start_ns = loop_now_ns();
     progress = backend->wait_for_batch(sleep.operations, sooner(timeout_ns, sleep.longest_ns));
-    const int64_t took_ns = loop_now_ns() - start_ns;
     sleeping.store(false, std::memory_order_relaxed);
-    const unsigned fresh = poll_once();
+    const int64_t before_ns = std::exchange(looked_ns, loop_now_ns());
+    const unsigned fresh = look_for_requests();
     found += fresh;
-    gathering.end(backend->operations_in_flight(), fresh, progress || found > 0, took_ns);
+    gathering.end(backend->operations_in_flight(), fresh, progress || found > 0,
+                  looked_ns - before_ns);
   } else {
     backend->submit();  // with the wake-ups
     sleeping.store(false, std::memory_order_relaxed);
-    found += poll_once();
+    looked_ns = loop_now_ns();
+    found += look_for_requests();
   }
   requests += found;
   return progress || found > 0;
+}
+
+unsigned EventLoop::Impl::look_for_requests() {
+  const bool quiet = queue.empty();
+  const unsigned found = poll_once();
+  // A bottom half that comes with them finishes them.
+  if (found > 0) gathering.served(quiet && !queue.empty());
+  return found;
 }
 
 void EventLoop::Impl::before_wait(PollHandler::Next next) {

@@ -80,7 +80,8 @@ class PollHandler {
   // What the loop does next: looks for events; sleeps for a time at most, to let requests gather;
   // or sleeps until something happens, for there is nothing left to do.
   enum class Next { kLook, kGather, kSleep };
-  // After each round of callbacks and before each wait for events; not while the loop polls busily.
+  // After each round of callbacks and before each wait for events; not while the loop polls busily,
+  // nor in the first two rounds between two sleeps that gather, if there is something else to do.
   // Harts that are interrupted in it wake with the loop's next system call.
   virtual void before_wait(Next next) {}
 

@@ -24,7 +24,7 @@ struct EventLoop::Impl {
     std::unique_ptr<std::function<void()>> callback;
   };
   struct Poller {
-    PollHandler* handler;  // nullptr: removed, to be erased after the window
+    PollHandler* handler;  // nullptr: removed, to be erased when polling ends
     bool polling = false;  // between poll_begin() and poll_end()
   };
 
@@ -49,6 +49,7 @@ struct EventLoop::Impl {
   bool polling = false;      // some handler is between poll_begin() and poll_end()
   unsigned busy_rounds = 0;  // one after the other
   Gathering gathering;
+  int64_t looked_ns = 0;  // when it looked for requests last, while gathering
   unsigned requests = 0;  // found while gathering, in this round
   unsigned depth = 0;     // nested run_once() calls
   // What callbacks have destroyed, kept until no callback runs that could be part of it.
@@ -65,6 +66,7 @@ struct EventLoop::Impl {
   unsigned end_polling();
   bool run_pollers(int64_t timeout_ns);
   unsigned poll_once();
+  unsigned look_for_requests();
   void adapt_poll_window(int64_t waited_ns);
   bool dispatch_notifiers();
   bool dispatch_ready();

@@ -6,10 +6,10 @@
 
 namespace hv {
 
-// A loop with poll handlers (queues of a guest) can sleep until several operations have completed or
-// for a time, instead of until the first event: one system call serves many requests, and meanwhile
-// the guest need not notify. What completes or arrives early waits. This says when and how long, from
-// how many requests the guest keeps under way.
+// A loop with poll handlers (queues of a guest) can sleep until several operations have completed
+// or for a time, instead of until the first event: one system call serves many requests, and
+// meanwhile the guest need not notify. What completes or arrives early waits. This says when and
+// how long, from how many requests the guest keeps under way.
 //
 // Some of them are in flight, the others are the guest's: their completions are on their way to it,
 // and it will answer them with new requests. While many are the guest's, the loop sleeps a turn: a
@@ -59,41 +59,41 @@ class Gathering {
   // After wants(): whether to look for requests before the sleep. What is served at once rather
   // than by an operation gains nothing by that.
   bool looks_first() const { return !few_ || !at_once_; }
+  // Requests were found, and served at once or not.
+  void served(bool at_once) { at_once_ = at_once; }
 
   // The sleep, with so many in flight and `found` requests among them that were found just now.
   Sleep begin(unsigned in_flight, unsigned found) {
     in_flight_ = in_flight;
     found_ = found;
+    few_ = in_flight < kFrom;
     turn_ = !trial_ && (few_ || depth_ >= in_flight + kTurnFrom);
+    probe_ = turn_ && ++turns_ % kProbe == 0;
     if (trial_) return {kAllFrom, kTrialNs};
-    if (turn_) {
-      probe_ = ++turns_ % kProbe == 0;
-      return {in_flight + 1, probe_ ? turn_ns_ / 4 : turn_ns_};
-    }
+    if (turn_) return {in_flight + 1, probe_ ? turn_ns_ / 4 : turn_ns_};
     if (in_flight >= kAllFrom) return {in_flight, kLongestAllNs};
     if (patient_ && in_flight >= kPatientFrom) return {in_flight, kLongestNs};
     return {in_flight * 3 / 4, kLongestNs};
   }
 
-  // After it: what is in flight now, the requests that the guest has made meanwhile, and whether
-  // there was anything.
+  // After it: what is in flight now, the requests found since then, whether there was anything, and
+  // the time in which the requests were made.
   void end(unsigned in_flight, unsigned requests, bool progress, int64_t took_ns) {
-    if (turn_)
-      adapt_turn(requests, took_ns);
-    else if (!few_)
-      patient_ = in_flight == 0 && took_ns < kPatientNs;
+    if (!turn_ && !few_) patient_ = in_flight == 0 && took_ns < kPatientNs;
     if (few_ ? found_ + requests > 0 : progress) {
+      if (turn_) adapt_turn(requests, took_ns);
       empty_turns_ = 0;
       next_pause_ = 1;
       return;
     }
-    const bool was_short = turn_ && turn_ns_ < kLongestTurnNs;
+    if (probe_) return;  // it was short
+    const bool longest = turn_ns_ == kLongestTurnNs;
     if (turn_) turn_ns_ = std::min(turn_ns_ * 2, kLongestTurnNs);
     if (few_) {
       // A guest that is late gets a second chance, when its first request has come.
       ++empty_turns_;
       if (in_flight_ > 0) depth_ = bursts_ = 0;
-    } else if (!was_short) {
+    } else if (!turn_ || longest) {
       depth_ = bursts_ = 0;
       pause_ = next_pause_;
       next_pause_ = std::min(next_pause_ * 2, kLongestPause);
@@ -114,7 +114,7 @@ class Gathering {
       short_sleeps_ = 0;
     }
     if (completed + requests > 1) empty_turns_ = 0;
-    if (completed > 0 || requests > 0) at_once_ = completed == 0 && in_flight == 0;
+    // What is served at once is never in flight.
     const unsigned under_way = std::max(in_flight + completed, requests);
     if (under_way == 0) return;
     depth_ = std::max(depth_ - (depth_ + 15) / 16, under_way);
@@ -136,7 +136,8 @@ class Gathering {
   static constexpr double kForget = 0.995, kDry = 0.5;
 
   void adapt_turn(unsigned requests, int64_t took_ns) {
-    const double pace = requests / static_cast<double>(std::max<int64_t>(took_ns, 1));
+    if (took_ns < kShortestTurnNs / 4) return;  // something else has ended it: too short to tell
+    const double pace = requests / static_cast<double>(took_ns);
     best_pace_ = std::max(best_pace_ * kForget, pace);
     if (probe_) return;
     if (pace < best_pace_ * kDry)
@@ -151,7 +152,7 @@ class Gathering {
   unsigned in_flight_ = 0, found_ = 0;               // before it
   unsigned depth_ = 0;                               // requests that the guest keeps under way
   unsigned bursts_ = 0;                              // rounds with many
-  bool at_once_ = false;                             // the latest requests needed no operations
+  bool at_once_ = false;                             // the latest requests
   int64_t turn_ns_ = 2 * kShortestTurnNs;
   unsigned turns_ = 0;
   bool probe_ = false;

@@ -154,6 +154,31 @@ TEST_CASE("after bursts the loop waits for the answer, not for a notification", 
   CHECK(rig.handler.begun == rig.handler.ended);
 }
 
+TEST_CASE("between sleeps a loop that is never idle still looks for requests", "[loop][gather]") {
+  if (!uring_available()) return;
+  Rig rig;
+  rig.bursts(2);
+  rig.handler.work = 8;
+  while (rig.handler.found == 0) rig.loop->run_once();
+  REQUIRE(rig.handler.begun == rig.handler.ended + 1);  // polling goes on
+  EventNotifier busy;
+  rig.loop->attach(busy, [&] { busy.set(); });
+  busy.set();
+  const bool stays = GENERATE(true, false);
+  if (!stays) rig.loop->set_poll_max_ns(0);
+  const unsigned looks = rig.handler.looks, polls = rig.handler.polls;
+  rig.handler.work = 1;
+  for (int round = 0; round < 8; ++round) rig.loop->run_once();
+  CHECK(rig.handler.looks > looks);
+  if (stays) {
+    CHECK(rig.handler.polls > polls);
+    CHECK(rig.handler.work == 0);
+  }
+  CHECK(rig.handler.begun == rig.handler.ended + stays);
+  rig.loop->detach(busy);
+  rig.loop->set_poll_max_ns(32'000);
+}
+
 TEST_CASE("a late answer to a burst gathers when its first request has come", "[loop][gather]") {
   if (!uring_available()) return;
   Rig rig;

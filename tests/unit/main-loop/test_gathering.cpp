@@ -87,7 +87,14 @@ TEST_CASE("while many are the guest's, the loop sleeps a turn", "[gathering]") {
     CHECK_FALSE(gathering.wants(0));
     for (int i = 0; i < 2; ++i) gathering.round(0, 16, 0);
     CHECK(gathering.wants(0));
-    CHECK_FALSE(gathering.looks_first());  // nothing of it was ever in flight
+    CHECK(gathering.looks_first());
+    gathering.served(true);
+    CHECK_FALSE(gathering.looks_first());
+  }
+  SECTION("unless all it has are found before the sleep") {
+    for (int i = 0; i < 2; ++i) gathering.round(8, 0, 0);
+    CHECK(gathering.wants(0));
+    CHECK(gathering.begin(8, 8).operations == 8);
   }
   SECTION("not after one burst") {
     gathering.round(16, 0, 0);
@@ -169,6 +176,33 @@ TEST_CASE("a turn too short for the disk gets longer, without a pause", "[gather
     CHECK(now > before);
     before = now;
   }
+}
+
+TEST_CASE("a slow disk is not waited for in turns for ever", "[gathering]") {
+  Gathering gathering;
+  for (int i = 0; i < 10; ++i) {
+    show_depth(gathering, 16, 16);
+    sleep(gathering, 16, 16);
+  }
+  unsigned gathered = 0;
+  for (; gathering.wants(4) && gathered < 100; ++gathered) {
+    gathering.begin(4, 0);
+    gathering.end(4, 0, false, Gathering::kLongestTurnNs);
+  }
+  CHECK(gathered <= 10);
+}
+
+TEST_CASE("a sleep that something else ends at once says nothing of the guest's pace",
+          "[gathering]") {
+  Gathering gathering;
+  const auto turn = [&](unsigned requests, int64_t took_ns) {
+    show_depth(gathering, 16, 16);
+    return sleep(gathering, 16, requests, 0, took_ns).longest_ns;
+  };
+  const int64_t before = turn(10, 100 * kUs);
+  turn(10, 1 * kUs);
+  for (int i = 0; i < 10; ++i) turn(10, 100 * kUs);
+  CHECK(turn(10, 100 * kUs) >= before);
 }
 
 TEST_CASE("a slow disk is not waited for in vain again and again", "[gathering]") {
