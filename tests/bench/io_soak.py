@@ -7,7 +7,8 @@ In a Debian guest (tools/fetch-guest --disk --with=iperf3) run at the same time,
 fio with verification on an image with cache=none; iperf3 both ways through user mode networking to
 a server on this host; a tree of files copied by tar on a 9P share, compared by checksum, deleted; and
 a flood of numbered lines through a virtio-serial port into a socket, whose reader here misses none.
-When the time is over, what the tree's copy still needs runs alone. Meanwhile the guest prints how late its own 0.1 s ticks are.
+Meanwhile the guest prints how late its own 0.1 s ticks are. When the time is over, what the copy of
+the tree still needs runs alone.
 
 Ends with one line per check and status 1 if any failed: corruption, a path that stood still for
 more than a second (the port's reader, iperf3's seconds, fio's slowest request, the ticks), or
