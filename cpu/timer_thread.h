@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "cpu/tick_forecast.h"
+#include "io/futex.h"
 
 namespace hv {
 

@@ -148,13 +148,10 @@ bool EventLoop::Impl::wait(int64_t timeout_ns) {
 bool EventLoop::Impl::gather(int64_t timeout_ns) {
   if (!backend->takes_operations()) return false;  // and cannot wait for a batch
   if (!gathering.wants(backend->operations_in_flight())) return false;
-  if (!polling) looked_ns = loop_now_ns();
+  const bool looks = gathering.looks_first();
+  if (looks || !polling) looked_ns = loop_now_ns();
   begin_polling();
-  unsigned found = 0;
-  if (gathering.looks_first()) {
-    looked_ns = loop_now_ns();
-    found = look_for_requests();
-  }
+  unsigned found = looks ? look_for_requests() : 0;
   before_wait(queue.empty() ? PollHandler::Next::kGather : PollHandler::Next::kLook);
   bool progress = false;
   const Gathering::Sleep sleep = gathering.begin(backend->operations_in_flight(), found);

@@ -152,7 +152,7 @@ class Gathering {
   unsigned in_flight_ = 0, found_ = 0;               // before it
   unsigned depth_ = 0;                               // requests that the guest keeps under way
   unsigned bursts_ = 0;                              // rounds with many
-  bool at_once_ = false;                             // the latest requests
+  bool at_once_ = false;                             // the latest requests were served so
   int64_t turn_ns_ = 2 * kShortestTurnNs;
   unsigned turns_ = 0;
   bool probe_ = false;
