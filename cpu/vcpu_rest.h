@@ -37,15 +37,16 @@ class RestWord {
     futex_wait(word_, kResting | (mid_instruction ? kMidInstruction : 0), deadline_ns);
   }
 
-  // Any thread. A syscall only if the hart rests.
-  void alert() {
+  // Any thread. A syscall only if the hart rests. True if it sleeps no longer because of this.
+  bool alert() {
     uint32_t state = word_.load();
     while ((state & (kResting | kAlerted)) == kResting) {
       if (word_.compare_exchange_weak(state, state | kAlerted)) {
         futex_wake_all_soon(word_);
-        return;
+        return true;
       }
     }
+    return false;
   }
   bool resting() const { return word_.load() & kResting; }
   bool parked() const { return (word_.load() & (kResting | kMidInstruction)) == kResting; }

@@ -8,6 +8,7 @@
 
 #include "cpu/hpm.h"
 #include "cpu/trap.h"
+#include "io/clock.h"
 
 namespace hv {
 namespace {
@@ -18,8 +19,18 @@ thread_local VcpuThread* current_vcpu = nullptr;
 constexpr uint64_t kResetVector = 0x1000;
 
 // How often a waiting hart looks again before it sleeps: some 10 us, what a running hart needs to
-// reach the end of its block.
-constexpr unsigned kSpins = 200;
+// reach the end of its block; and how often between two looks at the clock.
+constexpr unsigned kSpins = 200, kSpinsPerLook = 20;
+
+// How long a hart stays awake for another one's interrupt. The other one may first wait until the
+// thread that has woken it leaves it the processor, after a batch of requests.
+constexpr int64_t kExpectedWithinNs = 150'000;
+
+// Where the two harts can run at once.
+bool expects_wakes() {
+  static const bool expects = std::thread::hardware_concurrency() > 1;
+  return expects;
+}
 
 }  // namespace
 
@@ -92,13 +103,31 @@ void VcpuThread::wait_for_interrupt() {
     if (wakes_from_wfi(hart_)) break;
     const int64_t deadline = hart_.clock->host_deadline_ns(next);
     world_.timers->disarm(hart_.id);
-    begin_rest();
-    if (hart_.requests.load() == 0) rest_.sleep(deadline);
-    end_rest();
+    if (!await_expected(deadline)) {
+      wake_forecast_.rests();
+      begin_rest();
+      if (hart_.requests.load() == 0) rest_.sleep(deadline);
+      end_rest();
+    }
     handle_requests(false);
   }
   sleeping_.store(false);
   watch_timers();
+}
+
+bool VcpuThread::await_expected(int64_t deadline_ns) {
+  VcpuThread* const from = expected_from_.exchange(nullptr);
+  if (!from || !from->wake_forecast_.pending()) return false;
+  deadline_ns = std::min(deadline_ns, monotonic_now_ns() + kExpectedWithinNs);
+  bool came = false;
+  do {
+    for (unsigned i = 0; i < kSpinsPerLook && !came; ++i) {
+      __builtin_ia32_pause();
+      came = hart_.requests.load() != 0;
+    }
+  } while (!came && from->wake_forecast_.pending() && monotonic_now_ns() < deadline_ns);
+  from->wake_forecast_.awaited(came);
+  return true;
 }
 
 void VcpuThread::wait_for_start() {
@@ -242,6 +271,18 @@ bool VcpuThread::drive_irq(HartIrq irq, bool level) {
   if (level) return !(hart_.mip.fetch_or(bit) & bit);
   hart_.mip.fetch_and(~bit);
   return false;
+}
+
+void VcpuThread::notice_irqs() {
+  hart_.requests.fetch_or(kReqInterrupt);
+  if (!rest_.alert()) return;
+  if (current_vcpu) return current_vcpu->wake_forecast_.woke(static_cast<int>(hart_.id));
+  const int next = wake_forecast_.device_woke();
+  if (next == WakeForecast::kNone || !expects_wakes()) return;
+  VcpuThread& other = *world_.vcpus[static_cast<size_t>(next)];
+  other.expected_from_.store(this);
+  // One that is awake stays so instead of going to sleep.
+  if (other.is_sleeping()) other.alert();
 }
 
 void VcpuThread::set_mtimecmp(uint64_t deadline_ticks) {

@@ -12,6 +12,7 @@
 #include "cpu/vcpu.h"
 #include "cpu/vcpu_mailbox.h"
 #include "cpu/vcpu_rest.h"
+#include "cpu/wake_forecast.h"
 #include "io/thread_safety.h"
 
 namespace hv {
@@ -51,7 +52,7 @@ class VcpuThread final : public Vcpu {
 
   // HartPort
   bool drive_irq(HartIrq irq, bool level) override;
-  void notice_irqs() override { request(kReqInterrupt); }
+  void notice_irqs() override;
   void set_mtimecmp(uint64_t deadline_ticks) override;
   uint64_t mtimecmp() const override { return hart_.mtimecmp.load(); }
   unsigned hart_id() const override { return hart_.id; }
@@ -86,6 +87,9 @@ class VcpuThread final : public Vcpu {
   // Recomputes the timer bits, notes counter overflows, has the next deadline watched.
   void watch_timers();
   void wait_for_interrupt();
+  // Another hart is expected to interrupt this one in a moment: waits for it without sleeping. True
+  // if there is a reason to look again.
+  bool await_expected(int64_t deadline_ns);
   void wait_for_start();
   // begin_rest(): from here on the hart counts as parked, and its fences as applied.
   void begin_rest(bool mid_instruction = false);
@@ -104,6 +108,9 @@ class VcpuThread final : public Vcpu {
   // Harts (by bit) to alert when a fence has been applied or this hart comes to rest.
   std::atomic<uint64_t> fence_waiters_{0};
   std::atomic<bool> sleeping_{false};
+  // Whom this hart wakes, and the hart that is expected to wake this one.
+  WakeForecast wake_forecast_;
+  std::atomic<VcpuThread*> expected_from_{nullptr};
   // A reset happened while the thread was inside a rest: that rest is over.
   std::atomic<bool> was_reset_{false};
 

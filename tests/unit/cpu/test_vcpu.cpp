@@ -90,6 +90,44 @@ TEST_CASE("Each interrupt wakes a hart that several threads signal") {
   CHECK(served[1] >= kRounds);
 }
 
+TEST_CASE("A hart that is expected to be woken by another is, or sleeps on") {
+  constexpr uint32_t kRounds = 3000, kStreak = 100;
+  std::atomic<uint32_t> taken{0}, served{0};
+  std::atomic<bool> passes_on{true};
+  VcpuSet* set = nullptr;
+  const auto count = [](std::atomic<uint32_t>& counter) {
+    counter.fetch_add(1);
+    counter.notify_all();
+  };
+  ScriptedHarts harts(2, [&](Hart& hart) {
+    if (!take_ssip(hart)) return true;
+    if (hart.id == 1) {
+      count(served);
+    } else {
+      if (passes_on.load()) set->at(1).set_irq(HartIrq::kSupervisorSoftware, true);
+      count(taken);
+    }
+    return true;
+  });
+  set = harts.set.get();
+  set->set_reset_hook(listen);
+  harts.start();
+  uint32_t passed = 0;
+  for (uint32_t i = 0; i < kRounds; ++i) {
+    // Long enough for hart 1 to be expected, and not to be any more.
+    const bool pass = i / kStreak % 2 == 0;
+    passes_on.store(pass);
+    passed += pass;
+    set->at(0).set_irq(HartIrq::kSupervisorSoftware, true);
+    for (uint32_t now = taken.load(); now == i; now = taken.load()) taken.wait(now);
+    for (uint32_t now = served.load(); now < passed; now = served.load()) served.wait(now);
+    if (i % 3 == 0)  // asleep, or on the way
+      while (!set->at(0).is_sleeping() || !set->at(1).is_sleeping()) std::this_thread::yield();
+  }
+  CHECK(taken == kRounds);
+  CHECK(served == passed);
+}
+
 TEST_CASE("Timer ticks reach a busy and a sleeping hart, none of them early") {
   const bool busy = GENERATE(false, true);
   Goal goal(4 * 40);
