@@ -1,6 +1,7 @@
 #include "cpu/vcpu_thread.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -22,14 +23,13 @@ constexpr uint64_t kResetVector = 0x1000;
 // reach the end of its block; and how often between two looks at the clock.
 constexpr unsigned kSpins = 200, kSpinsPerLook = 20;
 
-// How long a hart stays awake for another one's interrupt. The other one may first wait until the
-// thread that has woken it leaves it the processor, after a batch of requests.
-constexpr int64_t kExpectedWithinNs = 150'000;
-
-// Where the two harts can run at once.
-bool expects_wakes() {
-  static const bool expects = std::thread::hardware_concurrency() > 1;
-  return expects;
+// Whether two harts can run at once.
+bool has_processors() {
+  static const bool several = [] {
+    cpu_set_t allowed;
+    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 1;
+  }();
+  return several;
 }
 
 }  // namespace
@@ -117,16 +117,15 @@ void VcpuThread::wait_for_interrupt() {
 
 bool VcpuThread::await_expected(int64_t deadline_ns) {
   VcpuThread* const from = expected_from_.exchange(nullptr);
-  if (!from || !from->wake_forecast_.pending()) return false;
-  deadline_ns = std::min(deadline_ns, monotonic_now_ns() + kExpectedWithinNs);
-  bool came = false;
+  if (!from || !from->wake_forecast_.pending() || world_.paused.load()) return false;
+  from->wake_forecast_.acted_on();
+  deadline_ns = std::min(deadline_ns, monotonic_now_ns() + WakeForecast::kWithinNs);
   do {
-    for (unsigned i = 0; i < kSpinsPerLook && !came; ++i) {
+    for (unsigned i = 0; i < kSpinsPerLook; ++i) {
+      if (hart_.requests.load() != 0) return true;
       __builtin_ia32_pause();
-      came = hart_.requests.load() != 0;
     }
-  } while (!came && from->wake_forecast_.pending() && monotonic_now_ns() < deadline_ns);
-  from->wake_forecast_.awaited(came);
+  } while (from->wake_forecast_.pending() && monotonic_now_ns() < deadline_ns);
   return true;
 }
 
@@ -275,14 +274,21 @@ bool VcpuThread::drive_irq(HartIrq irq, bool level) {
 
 void VcpuThread::notice_irqs() {
   hart_.requests.fetch_or(kReqInterrupt);
-  if (!rest_.alert()) return;
-  if (current_vcpu) return current_vcpu->wake_forecast_.woke(static_cast<int>(hart_.id));
-  const int next = wake_forecast_.device_woke();
-  if (next == WakeForecast::kNone || !expects_wakes()) return;
+  const bool woke = rest_.alert();
+  if (!current_vcpu) {
+    if (woke) wake_next();
+  } else if (current_vcpu->wake_forecast_.pending() && current_vcpu != this) {
+    current_vcpu->wake_forecast_.interrupts(static_cast<int>(hart_.id), monotonic_now_ns());
+  }
+}
+
+void VcpuThread::wake_next() {
+  const int next = wake_forecast_.device_woke(monotonic_now_ns());
+  if (next == WakeForecast::kNone || !has_processors()) return;
   VcpuThread& other = *world_.vcpus[static_cast<size_t>(next)];
   other.expected_from_.store(this);
   // One that is awake stays so instead of going to sleep.
-  if (other.is_sleeping()) other.alert();
+  if (other.is_sleeping() && other.rest_.alert()) wake_forecast_.acted_on();
 }
 
 void VcpuThread::set_mtimecmp(uint64_t deadline_ticks) {

@@ -90,6 +90,8 @@ class VcpuThread final : public Vcpu {
   // Another hart is expected to interrupt this one in a moment: waits for it without sleeping. True
   // if there is a reason to look again.
   bool await_expected(int64_t deadline_ns);
+  // A device has woken this hart: wakes the one that it is expected to interrupt.
+  void wake_next();
   void wait_for_start();
   // begin_rest(): from here on the hart counts as parked, and its fences as applied.
   void begin_rest(bool mid_instruction = false);

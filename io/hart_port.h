@@ -15,7 +15,8 @@ enum class HartIrq : unsigned {
   kMachineExternal = 11,
 };
 
-// All calls: any thread, never block, make no syscall unless the hart sleeps in WFI.
+// All calls: any thread, never block, make no syscall unless the hart sleeps in WFI. Another hart
+// that this one is expected to interrupt may be woken with it.
 class HartPort {
  public:
   // Drives an interrupt input. Machine inputs and kSupervisorExternal are levels held by their
